@@ -1,0 +1,1 @@
+//! The load balancer that follows a registry.

@@ -1,0 +1,1 @@
+//! Register a service with Berth and follow the list of instances.

@@ -1,0 +1,1 @@
+//! HTTP/1.1 over byte slices: heads, framing, forwarding, without clock or socket.

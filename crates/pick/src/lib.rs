@@ -1,0 +1,1 @@
+//! Endpoint load and the strategies that choose, without clock or socket.

@@ -1,0 +1,1 @@
+//! Scripted peers and process harness for Berth's tests.

@@ -1,0 +1,1 @@
+//! axum glue that both binaries share.
