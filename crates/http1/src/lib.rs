@@ -1,1 +1,31 @@
-//! HTTP/1.1 over byte slices: heads, framing, forwarding, without clock or socket.
+//! HTTP/1.1 over byte slices (RFC 9110, RFC 9112): no socket, no clock, no buffer of its own.
+//!
+//! Bytes go in; borrowed views, framing state and the bytes of outgoing heads come out. The reading is strict:
+//! there is exactly one way to read every message, and what could be read in two ways is refused.
+//!
+//! In reading order: [`RequestHead`] and [`ResponseHead`] parse a head in place, [`Body`] follows the bytes of a
+//! message's body, [`forward`] writes the heads that go out.
+
+mod body;
+mod chunked;
+mod fields;
+pub mod forward;
+mod refusal;
+mod request;
+mod response;
+
+pub use body::{Body, BodyLength};
+pub use chunked::{BadChunk, Chunked};
+pub use fields::{FieldSpace, MAX_FIELDS, field_space};
+pub use refusal::{BadAnswer, Refusal};
+pub use request::{Limits, RequestHead};
+pub use response::ResponseHead;
+
+/// The versions that share this framing. HTTP/1.0 knows neither chunks nor, unless asked, a second request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    /// HTTP/1.0.
+    Http10,
+    /// HTTP/1.1.
+    Http11,
+}

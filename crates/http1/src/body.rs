@@ -1,0 +1,61 @@
+use crate::{BadChunk, Chunked};
+
+/// How long a message's body is, as its head says (RFC 9112 §6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyLength {
+    /// Exactly so many bytes.
+    Exactly(u64),
+    /// Chunks until the last one.
+    Chunked,
+    /// All until the connection ends; answers only.
+    UntilClose,
+}
+
+/// A body on its way: tells which of the bytes that arrive are part of it, and when it is whole.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// So many bytes are still to come.
+    Exactly(u64),
+    /// Inside chunks.
+    Chunked(Chunked),
+    /// All until the connection ends.
+    UntilClose,
+}
+
+impl Body {
+    /// The body that a head announces.
+    pub fn of(length: BodyLength) -> Self {
+        match length {
+            BodyLength::Exactly(bytes) => Body::Exactly(bytes),
+            BodyLength::Chunked => Body::Chunked(Chunked::default()),
+            BodyLength::UntilClose => Body::UntilClose,
+        }
+    }
+
+    /// Takes the next bytes of the connection and tells how many of them, from the front, are this body's.
+    ///
+    /// # Errors
+    /// The chunks break RFC 9112 §7.1.
+    #[inline]
+    pub fn advance(&mut self, bytes: &[u8]) -> Result<usize, BadChunk> {
+        match self {
+            Body::Exactly(left) => {
+                let taken = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
+                *left -= taken as u64;
+                Ok(taken)
+            }
+            Body::Chunked(chunks) => chunks.advance(bytes, |_| {}),
+            Body::UntilClose => Ok(bytes.len()),
+        }
+    }
+
+    /// Whether the whole body has passed. A body until close never is: only the end of the connection tells.
+    #[inline]
+    pub fn is_complete(&self) -> bool {
+        match self {
+            Body::Exactly(left) => *left == 0,
+            Body::Chunked(chunks) => chunks.is_complete(),
+            Body::UntilClose => false,
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The chunked transfer coding (RFC 9112 §7.1), followed byte by byte without taking it apart.
+
+use std::ops::Range;
+
+use thiserror::Error;
+
+/// Sixteen hex digits would fit a `u64`; fifteen cannot overflow any sum that we build from them.
+const MAX_SIZE_DIGITS: u8 = 15;
+/// Chunk extensions that nobody uses, per chunk.
+const MAX_EXTENSION_BYTES: u16 = 256;
+/// The trailer section as a whole.
+const MAX_TRAILER_BYTES: u16 = 16 * 1024;
+
+/// The chunks break the grammar, or one of the limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("{0}")]
+pub struct BadChunk(pub &'static str);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Before or among the digits of a size.
+    Size { digits: u8, size: u64 },
+    /// After `;` behind a size.
+    Extension { bytes: u16, size: u64 },
+    /// After the CR behind a size.
+    SizeLf { size: u64 },
+    /// Inside a chunk's data.
+    Data { left: u64 },
+    /// After a chunk's data.
+    DataCr,
+    DataLf,
+    /// At the start of a trailer line, or of the last, empty line.
+    LineStart { bytes: u16 },
+    /// In a trailer line's name.
+    Name { bytes: u16 },
+    /// In a trailer line's value.
+    Value { bytes: u16 },
+    /// After the CR behind a trailer line.
+    ValueLf { bytes: u16 },
+    /// After the CR of the last, empty line.
+    EndLf,
+    Complete,
+}
+
+/// A chunked body on its way.
+#[derive(Clone, Debug)]
+pub struct Chunked {
+    state: State,
+}
+
+impl Default for Chunked {
+    fn default() -> Self {
+        Self { state: State::Size { digits: 0, size: 0 } }
+    }
+}
+
+impl Chunked {
+    /// Whether the last chunk and the trailer section have passed.
+    pub fn is_complete(&self) -> bool {
+        self.state == State::Complete
+    }
+
+    /// Takes the next bytes of the connection and tells how many of them are this body's. `data` is called with
+    /// the range of each piece of content among them.
+    ///
+    /// # Errors
+    /// The bytes break RFC 9112 §7.1. The state is then of no use.
+    pub fn advance(&mut self, bytes: &[u8], mut data: impl FnMut(Range<usize>)) -> Result<usize, BadChunk> {
+        let mut at = 0;
+        while at < bytes.len() && self.state != State::Complete {
+            if let State::Data { left } = self.state {
+                let taken = usize::try_from(left).map_or(bytes.len() - at, |left| left.min(bytes.len() - at));
+                data(at..at + taken);
+                at += taken;
+                let left = left - taken as u64;
+                self.state = if left == 0 { State::DataCr } else { State::Data { left } };
+            } else {
+                self.state = step(self.state, bytes[at])?;
+                at += 1;
+            }
+        }
+        Ok(at)
+    }
+}
+
+fn step(state: State, byte: u8) -> Result<State, BadChunk> {
+    Ok(match (state, byte) {
+        (State::Size { digits: 1.., size }, b'\r') | (State::Extension { size, .. }, b'\r') => State::SizeLf { size },
+        (State::Size { digits: 1.., size }, b';') => State::Extension { bytes: 0, size },
+        (State::Size { digits, size }, _) => {
+            let digit = char::from(byte).to_digit(16).ok_or(BadChunk("a chunk size is not hexadecimal"))?;
+            if digits == MAX_SIZE_DIGITS {
+                return Err(BadChunk("a chunk size is too large"));
+            }
+            State::Size { digits: digits + 1, size: size << 4 | u64::from(digit) }
+        }
+        (State::Extension { bytes, size }, _) => {
+            if byte != b'\t' && byte.is_ascii_control() {
+                return Err(BadChunk("a chunk extension has a control character"));
+            }
+            State::Extension { bytes: count(bytes, MAX_EXTENSION_BYTES, "a chunk extension is too long")?, size }
+        }
+        (State::SizeLf { size: 0 }, b'\n') => State::LineStart { bytes: 0 },
+        (State::SizeLf { size }, b'\n') => State::Data { left: size },
+        (State::DataCr, b'\r') => State::DataLf,
+        (State::DataLf, b'\n') => State::Size { digits: 0, size: 0 },
+        (State::LineStart { .. }, b'\r') => State::EndLf,
+        (State::LineStart { bytes }, _) if is_token(byte) => State::Name { bytes: count_trailer(bytes)? },
+        (State::Name { bytes }, b':') => State::Value { bytes },
+        (State::Name { bytes }, _) if is_token(byte) => State::Name { bytes: count_trailer(bytes)? },
+        (State::Value { bytes }, b'\r') => State::ValueLf { bytes },
+        (State::Value { bytes }, _) if byte == b'\t' || !byte.is_ascii_control() => {
+            State::Value { bytes: count_trailer(bytes)? }
+        }
+        (State::ValueLf { bytes }, b'\n') => State::LineStart { bytes },
+        (State::EndLf, b'\n') => State::Complete,
+        (State::SizeLf { .. } | State::DataCr | State::DataLf | State::ValueLf { .. } | State::EndLf, _) => {
+            return Err(BadChunk("a line among the chunks does not end in CRLF"));
+        }
+        _ => return Err(BadChunk("a trailer field is malformed")),
+    })
+}
+
+fn count(bytes: u16, most: u16, problem: &'static str) -> Result<u16, BadChunk> {
+    if bytes < most { Ok(bytes + 1) } else { Err(BadChunk(problem)) }
+}
+
+fn count_trailer(bytes: u16) -> Result<u16, BadChunk> {
+    count(bytes, MAX_TRAILER_BYTES, "the trailer section is too long")
+}
+
+/// `tchar` of RFC 9110 §5.6.2.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
