@@ -30,27 +30,34 @@ impl RoundRobin {
 
 fn index_of(cursor: u64, set: &Set) -> usize {
     // Below `len`, which is a usize.
-    (cursor.wrapping_add(set.shift) % set.len() as u64) as usize
+    (cursor.wrapping_sub(set.laid_at) % set.len() as u64) as usize
+}
+
+/// Whose turn it was last when the cursor stood here, as far as anybody was ever served.
+fn served_last(before: &Set, cursor: u64) -> Option<u64> {
+    if before.is_empty() || cursor == before.laid_at {
+        return before.served_last;
+    }
+    Some(before.endpoints()[index_of(cursor.wrapping_sub(1), before)].key())
 }
 
 impl Strategy for RoundRobin {
-    fn arrange(&self, before: &Set, eligible: Vec<Arc<Endpoint>>) -> Set {
+    fn arrange(&self, before: &Set, eligible: &[Arc<Endpoint>]) -> Set {
         // Workers go on choosing from `before` while this runs. Each choice they make moves them one step along
         // an order that the new set begins with, so the turn is theirs as well.
         let cursor = self.cursor.load(Ordering::Relaxed);
-        let mut newcomers: HashMap<u64, (usize, Arc<Endpoint>)> =
-            eligible.into_iter().enumerate().map(|(place, endpoint)| (endpoint.key(), (place, endpoint))).collect();
+        let served_last = served_last(before, cursor);
         let next = if before.is_empty() { 0 } else { index_of(cursor, before) };
         let (served, waiting) = before.endpoints().split_at(next);
-        let mut turn = waiting.iter().chain(served);
-        let last = turn.next_back().and_then(|endpoint| newcomers.remove(&endpoint.key()));
-        let mut order: Vec<_> = turn.filter_map(|endpoint| newcomers.remove(&endpoint.key())).collect();
-        let mut rest: Vec<_> = newcomers.into_values().collect();
-        rest.sort_unstable_by_key(|(place, _)| *place);
-        order.append(&mut rest);
-        let endpoints: Vec<_> = order.into_iter().chain(last).map(|(_, endpoint)| endpoint).collect();
-        let length = endpoints.len().max(1) as u64;
-        Set::new(endpoints, length - cursor % length)
+        let mut joining: HashMap<u64, Arc<Endpoint>> =
+            eligible.iter().map(|endpoint| (endpoint.key(), Arc::clone(endpoint))).collect();
+        let last = served_last.and_then(|key| joining.remove(&key));
+        let turn = waiting.iter().chain(served);
+        let mut order: Vec<_> = turn.filter_map(|endpoint| joining.remove(&endpoint.key())).collect();
+        // What is left joins now, in the order that it was named in.
+        order.extend(eligible.iter().filter_map(|endpoint| joining.remove(&endpoint.key())));
+        order.extend(last);
+        Set::new(order, cursor, served_last)
     }
 
     fn choose(&self, set: &Set, tried: &[usize]) -> Option<usize> {

@@ -8,13 +8,15 @@ use crate::Endpoint;
 #[derive(Debug, Default)]
 pub struct Set {
     endpoints: Vec<Arc<Endpoint>>,
-    /// Added to the round-robin cursor, so that a turn goes on over a change of the set.
-    pub(crate) shift: u64,
+    /// Where the round-robin cursor stood when the set was laid out: there its first turn begins.
+    pub(crate) laid_at: u64,
+    /// The key of the endpoint that was served last before that, whether or not it is still here.
+    pub(crate) served_last: Option<u64>,
 }
 
 impl Set {
-    pub(crate) fn new(endpoints: Vec<Arc<Endpoint>>, shift: u64) -> Self {
-        Self { endpoints, shift }
+    pub(crate) fn new(endpoints: Vec<Arc<Endpoint>>, laid_at: u64, served_last: Option<u64>) -> Self {
+        Self { endpoints, laid_at, served_last }
     }
 
     /// The endpoints in the order of their turns.

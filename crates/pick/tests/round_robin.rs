@@ -39,7 +39,7 @@ proptest! {
     ) {
         let (strategy, mut roster, mut set) = (RoundRobin::starting_at(entropy), Roster::default(), Set::default());
         for (members, requests) in stretches {
-            set = strategy.arrange(&set, endpoints(&mut roster, &members));
+            set = strategy.arrange(&set, &endpoints(&mut roster, &members));
             let mut counts: BTreeMap<u16, usize> = members.iter().map(|member| (*member, 0)).collect();
             for _ in 0..requests {
                 let chosen = number_of(&set, strategy.choose(&set, &[]).unwrap());
@@ -51,8 +51,8 @@ proptest! {
         }
     }
 
-    /// The gap between two turns of an endpoint that stays never exceeds the largest set in between, and a
-    /// change never gives it two turns running while others wait.
+    /// However the set changes around an endpoint that stays: it is served before all others had two turns, and
+    /// never twice running while others wait.
     #[test]
     fn the_turn_goes_on_over_changes(
         entropy in any::<u64>(),
@@ -62,10 +62,10 @@ proptest! {
         let (mut since_one, mut last) = (0, None);
         for (mut members, requests) in changes {
             members.insert(1);
-            set = strategy.arrange(&set, endpoints(&mut roster, &members));
+            set = strategy.arrange(&set, &endpoints(&mut roster, &members));
             for _ in 0..requests {
                 let chosen = number_of(&set, strategy.choose(&set, &[]).unwrap());
-                prop_assert!(set.len() == 1 || last != Some(chosen), "{chosen} twice running");
+                prop_assert!(set.len() == 1 || chosen != 1 || last != Some(1), "the one that stayed came twice running");
                 last = Some(chosen);
                 since_one = if chosen == 1 { 0 } else { since_one + 1 };
                 prop_assert!(since_one < 12, "the one that stayed was passed over");
@@ -77,7 +77,7 @@ proptest! {
     #[test]
     fn a_retry_never_meets_the_same_endpoint(entropy in any::<u64>(), count in 1_u16..20) {
         let (strategy, mut roster) = (RoundRobin::starting_at(entropy), Roster::default());
-        let set = strategy.arrange(&Set::default(), endpoints(&mut roster, &(0..count).collect()));
+        let set = strategy.arrange(&Set::default(), &endpoints(&mut roster, &(0..count).collect()));
         let mut tried = Vec::new();
         while let Some(index) = strategy.choose(&set, &tried) {
             prop_assert!(!tried.contains(&index));
@@ -95,7 +95,7 @@ fn an_empty_set_offers_nobody() {
 #[test]
 fn one_dead_endpoint_of_three_does_not_double_its_neighbour() {
     let (strategy, mut roster) = (RoundRobin::default(), Roster::default());
-    let set = strategy.arrange(&Set::default(), endpoints(&mut roster, &(0..3).collect()));
+    let set = strategy.arrange(&Set::default(), &endpoints(&mut roster, &(0..3).collect()));
     let mut served = [0; 3];
     for _ in 0..300 {
         let mut chosen = strategy.choose(&set, &[]).unwrap();
@@ -110,7 +110,7 @@ fn one_dead_endpoint_of_three_does_not_double_its_neighbour() {
 #[test]
 fn four_threads_share_one_cursor_exactly() {
     let (strategy, mut roster) = (RoundRobin::default(), Roster::default());
-    let set = strategy.arrange(&Set::default(), endpoints(&mut roster, &(0..3).collect()));
+    let set = strategy.arrange(&Set::default(), &endpoints(&mut roster, &(0..3).collect()));
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
@@ -129,12 +129,12 @@ fn four_threads_share_one_cursor_exactly() {
 #[test]
 fn load_outlives_the_rebuild_of_the_set() {
     let (strategy, mut roster) = (RoundRobin::default(), Roster::default());
-    let set = strategy.arrange(&Set::default(), endpoints(&mut roster, &(0..2).collect()));
+    let set = strategy.arrange(&Set::default(), &endpoints(&mut roster, &(0..2).collect()));
     let under_way = InFlight::begin(Arc::clone(&set.endpoints()[0]));
     let kept = number_of(&set, 0);
     // Gone from every list, but still answering: known until it is done.
     roster.retain(|_| false);
-    let set = strategy.arrange(&set, endpoints(&mut roster, &(0..2).collect()));
+    let set = strategy.arrange(&set, &endpoints(&mut roster, &(0..2).collect()));
     let same = set.endpoints().iter().find(|endpoint| endpoint.address().port() == 1000 + kept).unwrap();
     assert_eq!(same.in_flight(), 1);
     drop(under_way);
