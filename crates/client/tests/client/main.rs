@@ -1,0 +1,7 @@
+//! The client library against a scripted registry, on a clock that moves only where a test moves it.
+
+#![allow(clippy::expect_used, reason = "a test that cannot go on shall fail")]
+
+mod address;
+mod fake;
+mod lookup;
