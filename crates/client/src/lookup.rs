@@ -24,6 +24,10 @@ impl Lookup {
         Ok(Self { caller: Caller::new(address, token)? })
     }
 
+    pub(crate) fn of(caller: Caller) -> Self {
+        Self { caller }
+    }
+
     /// The registry that is asked.
     pub fn address(&self) -> &RegistryAddress {
         self.caller.address()

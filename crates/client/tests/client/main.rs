@@ -3,5 +3,7 @@
 #![allow(clippy::expect_used, reason = "a test that cannot go on shall fail")]
 
 mod address;
+mod event_stream;
 mod fake;
 mod lookup;
+mod watch;
