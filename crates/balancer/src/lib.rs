@@ -1,1 +1,240 @@
 //! The load balancer that follows a registry.
+//!
+//! [`bind`] claims the ports, [`run`] serves until it is told to end. Traffic runs on worker threads ([`proxy`]),
+//! each by itself; everything else (`discovery`, `upstreams`, `admin`) runs on the runtime that calls [`run`].
+
+mod admin;
+pub mod config;
+mod discovery;
+pub mod proxy;
+mod telemetry;
+mod upstreams;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use berth_daemon::{RunningClock, Shutdown};
+use berth_web::{Access, Token};
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{info, warn};
+
+pub use berth_http1::Limits;
+pub use telemetry::{AccessFormat, AccessTarget};
+
+use config::{Admin, Settings};
+use discovery::Sources;
+use proxy::listener::{bind_group, without_ipv6};
+use proxy::view::Published;
+use proxy::worker;
+use telemetry::{AccessLog, Cells};
+use upstreams::Upstreams;
+
+/// Updates from all sources that may wait to be taken in.
+const WAITING_UPDATES: usize = 1024;
+
+/// A balancer that starts does not accept before it has heard from a source, or for so long.
+const FIRST_LIST_WAIT: Duration = Duration::from_millis(500);
+
+/// Why a balancer cannot run.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// Somebody else listens there, perhaps another balancer.
+    #[error("cannot listen on {0}: the port is in use. Stop who holds it, or choose another with --listen or --port")]
+    InUse(SocketAddr),
+    /// The admin port was asked for and is taken.
+    #[error("cannot listen on {0} for the admin port: it is in use. Choose another with --admin ADDR, or --admin none")]
+    AdminInUse(SocketAddr),
+    /// The address cannot be bound for another reason.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, io::Error),
+    /// The access log cannot be opened.
+    #[error("cannot open the access log: {0}")]
+    AccessLog(io::Error),
+    /// The token is none.
+    #[error("{0}")]
+    Token(berth_model::Invalid),
+    /// A worker thread cannot be started, or failed.
+    #[error("a worker failed: {0}")]
+    Worker(io::Error),
+    /// The end was forced while requests were under way.
+    #[error("ended before all requests were finished")]
+    Forced,
+}
+
+/// The ports of a balancer, claimed.
+#[derive(Debug)]
+pub struct Bound {
+    listeners: Vec<TcpListener>,
+    /// Where clients connect.
+    pub address: SocketAddr,
+    admin: Option<TcpListener>,
+}
+
+/// Claims the ports.
+///
+/// # Errors
+/// A port that is required is taken, or is not ours.
+pub fn bind(settings: &Settings) -> Result<Bound, StartError> {
+    let bound = match bind_group(settings.listen, settings.threads) {
+        Err(error) if settings.listen_anyhow => match without_ipv6(settings.listen, &error) {
+            Some(fallback) => bind_group(fallback, settings.threads),
+            None => Err(error),
+        },
+        other => other,
+    };
+    let (listeners, address) = bound.map_err(|error| listen_error(settings.listen, error))?;
+    Ok(Bound { listeners, address, admin: bind_admin(settings.admin)? })
+}
+
+fn listen_error(address: SocketAddr, error: io::Error) -> StartError {
+    if error.kind() == io::ErrorKind::AddrInUse {
+        return StartError::InUse(address);
+    }
+    StartError::Listen(address, error)
+}
+
+fn bind_admin(admin: Admin) -> Result<Option<TcpListener>, StartError> {
+    let (address, required) = match admin {
+        Admin::None => return Ok(None),
+        Admin::Preferred(address) => (address, false),
+        Admin::Required(address) => (address, true),
+    };
+    match TcpListener::bind(address).and_then(|listener| listener.set_nonblocking(true).map(|()| listener)) {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if required && error.kind() == io::ErrorKind::AddrInUse => Err(StartError::AdminInUse(address)),
+        Err(error) if required => Err(StartError::Listen(address, error)),
+        Err(error) => {
+            warn!(%address, %error, "no admin port: going on without; choose another with --admin ADDR");
+            Ok(None)
+        }
+    }
+}
+
+/// Serves until the shutdown, and ends when the last request has.
+///
+/// # Errors
+/// The access log or a worker cannot be started, or the end was forced.
+pub async fn run(bound: Bound, settings: Settings, shutdown: Shutdown) -> Result<(), StartError> {
+    let published = Arc::new(Published::new(upstreams::nobody(subject(&settings), fastrand::u64(..))));
+    let log = AccessLog::open(&settings.access_log, settings.access_format).map_err(StartError::AccessLog)?;
+    let mut heard = follow(&settings, &published);
+    let cells: Vec<Arc<Cells>> = bound.listeners.iter().map(|_| Arc::default()).collect();
+    let admin = bound.admin.map(|listener| {
+        let dropped = log.as_ref().map(AccessLog::dropped).unwrap_or_default();
+        let metrics = telemetry::registry(cells.clone(), Arc::clone(&published), dropped);
+        serve_admin(listener, metrics, &settings, &shutdown)
+    });
+    let admin = match admin {
+        Some(admin) => Some(admin?),
+        None => None,
+    };
+    tokio::select! {
+        _ = heard.wait_for(|heard| *heard) => {}
+        () = tokio::time::sleep(FIRST_LIST_WAIT) => {}
+        () = shutdown.graceful.cancelled() => {}
+    }
+    info!(addr = %bound.address, threads = settings.threads, "balancer listening");
+    let workers = start_workers(bound.listeners, &settings, &published, &cells, log.as_ref(), &shutdown)?;
+    let mut outcome = Ok(());
+    for ended in workers {
+        // A worker that panicked has dropped its sender.
+        let ended = ended.await.unwrap_or_else(|_| Err(io::Error::other("a worker thread panicked")));
+        outcome = outcome.and(ended.map_err(StartError::Worker));
+    }
+    if let Some(log) = log {
+        log.close();
+    }
+    if let Some(admin) = admin {
+        admin.graceful.cancel();
+        admin.forced.cancel();
+    }
+    outcome?;
+    if shutdown.forced.is_cancelled() {
+        return Err(StartError::Forced);
+    }
+    info!("every request was finished; goodbye");
+    Ok(())
+}
+
+/// Whom a client is told about when nobody can serve it.
+fn subject(settings: &Settings) -> Arc<str> {
+    match &settings.query {
+        Some(query) => format!("service {query}").into(),
+        None if settings.registries.is_empty() => "the given upstreams".into(),
+        None => "any service".into(),
+    }
+}
+
+fn follow(settings: &Settings, published: &Arc<Published>) -> watch::Receiver<bool> {
+    let clock = RunningClock::start();
+    let ticking = clock.clone();
+    tokio::spawn(async move { ticking.drive(|_, _| {}).await });
+    let sources = Sources {
+        registries: settings.registries.clone(),
+        token: settings.token.clone(),
+        query: settings.query.clone(),
+        upstreams: settings.upstreams.clone(),
+    };
+    let (said, waiting) = mpsc::channel(WAITING_UPDATES);
+    let (heard, is_heard) = watch::channel(false);
+    let mixes = settings.query.is_none();
+    tokio::spawn(Upstreams::new(sources.len(), Arc::clone(published), clock, mixes).run(waiting, heard));
+    sources.follow(&said);
+    is_heard
+}
+
+fn serve_admin(
+    listener: TcpListener,
+    metrics: prometheus_client::registry::Registry,
+    settings: &Settings,
+    shutdown: &Shutdown,
+) -> Result<Shutdown, StartError> {
+    let address = listener.local_addr().map_err(StartError::Worker)?;
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(|error| StartError::Listen(address, error))?;
+    let token = settings.token.as_deref().map(str::parse::<Token>).transpose().map_err(StartError::Token)?;
+    let access = Access { token, loopback: address.ip().is_loopback() };
+    let router = admin::router(shutdown.graceful.clone(), metrics, access);
+    info!(addr = %address, "admin port listening");
+    // It answers, with 503 on /readyz, until the last request has ended.
+    let ending = Shutdown::default();
+    let ends = ending.clone();
+    tokio::spawn(async move { berth_web::serve(vec![listener], router, &ends).await });
+    Ok(ending)
+}
+
+fn start_workers(
+    listeners: Vec<TcpListener>,
+    settings: &Settings,
+    published: &Arc<Published>,
+    cells: &[Arc<Cells>],
+    log: Option<&AccessLog>,
+    shutdown: &Shutdown,
+) -> Result<Vec<oneshot::Receiver<io::Result<()>>>, StartError> {
+    let proxy = Arc::new(settings.proxy.clone());
+    let most_connections = settings.most_connections.div_ceil(settings.threads).max(1);
+    let mut workers = Vec::with_capacity(listeners.len());
+    for ((index, listener), cells) in listeners.into_iter().enumerate().zip(cells) {
+        let start = worker::Start {
+            listener,
+            settings: Arc::clone(&proxy),
+            published: Arc::clone(published),
+            cells: Arc::clone(cells),
+            access_log: log.map(AccessLog::for_worker),
+            most_connections,
+            shutdown: shutdown.clone(),
+        };
+        let (ended, ends) = oneshot::channel();
+        std::thread::Builder::new()
+            .name(format!("worker-{index}"))
+            .spawn(move || {
+                // The receiver waits as long as the process lives.
+                let _ = ended.send(worker::run(start));
+            })
+            .map_err(StartError::Worker)?;
+        workers.push(ends);
+    }
+    Ok(workers)
+}

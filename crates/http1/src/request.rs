@@ -130,7 +130,12 @@ impl<'h, 'b> RequestHead<'h, 'b> {
         })
     }
 
-    /// Whether the whole head has been cut out of `bytes` by parsing; the body begins behind it.
+    /// The value of the first field with this name.
+    pub fn field(&self, name: &str) -> Option<&'b [u8]> {
+        self.fields.iter().find(|field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
+    }
+
+    /// Where in `bytes`, which it was parsed from, the head ends and the body begins.
     pub fn consumed(&self, bytes: &[u8]) -> usize {
         offset_of(bytes, self.bytes) + self.bytes.len()
     }

@@ -25,15 +25,15 @@ pub struct ResponseHead<'h, 'b> {
 }
 
 impl<'h, 'b> ResponseHead<'h, 'b> {
-    /// Parses the head at the front of `bytes`, which answers a request with this method. None: it is not all
-    /// there yet.
+    /// Parses the head at the front of `bytes`, None: it is not all there yet. `to_head` says that it
+    /// answers a HEAD request.
     ///
     /// # Errors
     /// The head breaks RFC 9112, can be read in two ways, or is too large.
     pub fn parse(
         bytes: &'b [u8],
         space: &'h mut FieldSpace<'b>,
-        method: &str,
+        to_head: bool,
     ) -> Result<Option<Self>, BadAnswer> {
         let mut response = httparse::Response::new(&mut []);
         let config = httparse::ParserConfig::default();
@@ -52,14 +52,14 @@ impl<'h, 'b> ResponseHead<'h, 'b> {
             return Err(BadAnswer("a line of the head does not end in CRLF"));
         }
         let version = if version == 0 { Version::Http10 } else { Version::Http11 };
-        Self::assemble(head, status, version, method, response.headers).map(Some)
+        Self::assemble(head, status, version, to_head, response.headers).map(Some)
     }
 
     fn assemble(
         bytes: &'b [u8],
         status: u16,
         version: Version,
-        method: &str,
+        to_head: bool,
         fields: &'h [Header<'b>],
     ) -> Result<Self, BadAnswer> {
         let (mut lengths, mut length, mut codings, mut framing, mut dropped) = (0, 0, 0, 0_u128, 0_u128);
@@ -103,7 +103,7 @@ impl<'h, 'b> ResponseHead<'h, 'b> {
         if bodiless {
             dropped |= framing;
         }
-        let body = if bodiless || status == 304 || method == "HEAD" { BodyLength::Exactly(0) } else { announced };
+        let body = if bodiless || status == 304 || to_head { BodyLength::Exactly(0) } else { announced };
         let keep_alive = connection.persistent(version) && body != BodyLength::UntilClose;
         Ok(Self { bytes, status, version, body, keep_alive, fields, dropped })
     }

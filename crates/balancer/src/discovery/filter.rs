@@ -1,0 +1,63 @@
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use berth_client::RegistryAddress;
+use berth_model::{Instance, Query, Scheme, ServiceName};
+use tracing::{info, warn};
+
+/// Which of a registry's instances the balancer serves. What it decides on never changes within a run.
+#[derive(Debug)]
+pub(super) struct Filter {
+    query: Option<Query>,
+    registry: String,
+    registry_is_here: bool,
+    /// What was said already: each thing once.
+    told: HashSet<&'static str>,
+}
+
+impl Filter {
+    pub(super) fn new(query: Option<Query>, registry: &RegistryAddress) -> Self {
+        let host = registry.host();
+        let registry_is_here = host.eq_ignore_ascii_case("localhost")
+            || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
+        Self { query, registry: registry.to_string(), registry_is_here, told: HashSet::new() }
+    }
+
+    /// The one service that is asked for, if it is one.
+    pub(super) fn service(&self) -> Option<ServiceName> {
+        self.query.as_ref().map(|query| query.service.clone())
+    }
+
+    /// Whether to serve it.
+    pub(super) fn admits(&mut self, instance: &Instance) -> bool {
+        let wanted = match &self.query {
+            Some(query) => query.matches(instance),
+            None => !instance.service.is_internal(),
+        };
+        wanted && !self.is_out_of_reach(instance)
+    }
+
+    fn is_out_of_reach(&mut self, instance: &Instance) -> bool {
+        let name = instance.identity();
+        if instance.host.is_loopback() && !self.registry_is_here {
+            if self.told.insert("loopback") {
+                let registry = &self.registry;
+                warn!(%name, registry, "ignoring loopback addresses: they mean the registry's machine, not this one");
+            }
+            return true;
+        }
+        if instance.scheme == Scheme::Https {
+            if self.told.insert("https") {
+                warn!(%name, "ignoring instances that want https: not supported yet");
+            }
+            return true;
+        }
+        if !instance.routes.is_empty() && self.query.is_none() {
+            if self.told.insert("routes") {
+                info!(%name, "an instance that names routes serves only those, and gets none of the other requests");
+            }
+            return true;
+        }
+        false
+    }
+}

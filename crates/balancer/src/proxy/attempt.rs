@@ -1,0 +1,254 @@
+//! From a request to the head of its answer: choose, connect, send, and again elsewhere where that is safe.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::pin;
+use std::task::{Context, Poll, ready};
+
+use berth_http1::forward::{Downstream, must_unchunk, passes_unchanged, write_response};
+use berth_http1::{Body, ResponseHead, field_space};
+use berth_pick::{Endpoint, InFlight};
+use tokio::net::TcpStream;
+
+use super::connection::Client;
+use super::failure::Failure;
+use super::record::Record;
+use super::relay::AnswerBody;
+use super::request::Request;
+use super::stream::poll_read;
+use super::view::{Chosen, View};
+use super::worker::Worker;
+
+/// How often a request is sent again after an endpoint took it and died. A request that kills its server must
+/// not be carried through all of them.
+const MOST_RESENT: usize = 2;
+
+/// An upstream that has begun to answer.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) endpoint: InFlight<Chosen>,
+    pub(crate) upstream: TcpStream,
+    pub(crate) answer: AnswerBody,
+}
+
+/// Sends the request to one endpoint after the other until one answers.
+///
+/// A connection that does not come about costs the client nothing, so it moves on whatever the method. One that
+/// dies after bytes were sent is tried again only where asking twice is harmless (RFC 9110 §9.2.2).
+pub(crate) async fn send(
+    worker: &Worker,
+    view: &View,
+    client: &mut Client,
+    request: &mut Request,
+    record: &mut Record,
+) -> Result<Answered, Failure> {
+    let mut tried = Vec::new();
+    let mut resent = 0;
+    loop {
+        let Some(chosen) = Chosen::next(view, &tried) else {
+            return Err(if tried.is_empty() { Failure::NoEndpoint } else { Failure::AllUnreachable });
+        };
+        let index = chosen.index;
+        record.chosen(chosen.address());
+        let endpoint = InFlight::begin(chosen);
+        let failure = match on_endpoint(worker, client, request, &endpoint, record).await {
+            Ok((upstream, answer)) => return Ok(Answered { endpoint, upstream, answer }),
+            Err(failure) => failure,
+        };
+        match &failure {
+            Failure::Connect(cause) => {
+                worker.cells.connect_failed.add(1);
+                tracing::debug!(endpoint = %endpoint.identity(), %cause, "connect failed");
+            }
+            Failure::NoAnswer if resent < MOST_RESENT && may_resend(request) => {
+                resent += 1;
+                worker.cells.resent.add(1);
+            }
+            _ => return Err(failure),
+        }
+        tried.push(index);
+        if tried.len() == view.set.len() && matches!(failure, Failure::NoAnswer) {
+            return Err(failure);
+        }
+    }
+}
+
+/// Whether a request that an endpoint took, and did not answer, may be sent to another.
+fn may_resend(request: &mut Request) -> bool {
+    let untouched = !request.upload.is_touched();
+    request.upload.rewind() && (request.method.is_safe() || untouched)
+}
+
+/// One endpoint: on an idle connection if there is one, else, or if that one turns out dead, on a new one.
+async fn on_endpoint(
+    worker: &Worker,
+    client: &mut Client,
+    request: &mut Request,
+    endpoint: &Endpoint,
+    record: &mut Record,
+) -> Result<(TcpStream, AnswerBody), Failure> {
+    if let Some(mut upstream) = worker.pool.take(endpoint.key()) {
+        match wait(worker, client, request, &mut upstream, record).await {
+            // It closed just as we sent: nobody's fault, and not a failure of the endpoint.
+            Err(Failure::NoAnswer) if may_reconnect(request) => worker.cells.stale.add(1),
+            other => return other.map(|answer| (upstream, answer)),
+        }
+    }
+    let mut upstream = connect(worker, client, endpoint).await.map_err(Failure::Connect)?;
+    let answer = wait(worker, client, request, &mut upstream, record).await?;
+    Ok((upstream, answer))
+}
+
+/// Whether a request that an idle connection took with it to its end may be sent on a new one.
+fn may_reconnect(request: &mut Request) -> bool {
+    let untouched = !request.upload.is_touched();
+    request.upload.rewind() && (request.method.is_idempotent() || untouched)
+}
+
+async fn connect(worker: &Worker, client: &Client, endpoint: &Endpoint) -> io::Result<TcpStream> {
+    client.deadline.set(worker.settings.timeouts.connect);
+    let mut connecting = pin!(TcpStream::connect(endpoint.address()));
+    let stream = poll_fn(|cx| match connecting.as_mut().poll(cx) {
+        Poll::Pending if client.deadline.is_over() => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+        other => other,
+    })
+    .await?;
+    // Without the option small requests are slower, not wrong.
+    let _ = stream.set_nodelay(true);
+    Ok(stream)
+}
+
+/// Sends the request on one connection and waits for the head of the final answer.
+async fn wait(
+    worker: &Worker,
+    client: &mut Client,
+    request: &mut Request,
+    upstream: &mut TcpStream,
+    record: &mut Record,
+) -> Result<AnswerBody, Failure> {
+    let timeouts = &worker.settings.timeouts;
+    client.deadline.set(if request.upload.is_read() { timeouts.answer } else { timeouts.body });
+    let mut wait = Wait { worker, client, request, upstream, record, early: Vec::new() };
+    poll_fn(|cx| wait.poll(cx)).await
+}
+
+struct Wait<'a> {
+    worker: &'a Worker,
+    client: &'a mut Client,
+    request: &'a mut Request,
+    upstream: &'a mut TcpStream,
+    record: &'a mut Record,
+    /// The beginning of a head that is not all there.
+    early: Vec<u8>,
+}
+
+impl Wait<'_> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<AnswerBody, Failure>> {
+        // The upstream may answer before it has the whole request, so neither side waits for the other.
+        if let Poll::Ready(Err(failure)) = self.request.upload.poll(cx, self.worker, self.client, self.upstream) {
+            return Poll::Ready(Err(failure));
+        }
+        if let Poll::Ready(answer) = self.poll_answer(cx) {
+            return Poll::Ready(answer);
+        }
+        if let Poll::Ready(Err(_)) = self.client.outlet.poll_flush(&mut self.client.stream, cx) {
+            return Poll::Ready(Err(Failure::ClientGone));
+        }
+        if self.client.deadline.is_over() {
+            let stalled = !self.request.upload.is_read();
+            return Poll::Ready(Err(if stalled { Failure::ClientStalled } else { Failure::AnswerTimeout }));
+        }
+        Poll::Pending
+    }
+
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<AnswerBody, Failure>> {
+        let worker = self.worker;
+        loop {
+            let mut scratch = worker.scratch.borrow_mut();
+            let count = match ready!(poll_read(self.upstream, cx, &mut scratch)) {
+                Ok(count) if count > 0 => count,
+                _ if self.early.is_empty() => return Poll::Ready(Err(Failure::NoAnswer)),
+                _ => return Poll::Ready(Err(Failure::BadAnswer("it ends within its head"))),
+            };
+            let answer = if self.early.is_empty() {
+                self.begin(cx, &scratch[..count])?
+            } else {
+                let mut early = std::mem::take(&mut self.early);
+                early.extend_from_slice(&scratch[..count]);
+                self.begin(cx, &early)?
+            };
+            if let Some(answer) = answer {
+                return Poll::Ready(Ok(answer));
+            }
+        }
+    }
+
+    /// Reads the heads at the front of `bytes`. Interim ones are passed on; the final one is sent to the client
+    /// with as much of the body as came with it.
+    fn begin(&mut self, cx: &mut Context<'_>, mut bytes: &[u8]) -> Result<Option<AnswerBody>, Failure> {
+        let to_head = self.request.method == super::request::Method::Head;
+        loop {
+            let mut space = field_space();
+            let head = ResponseHead::parse(bytes, &mut space, to_head).map_err(|bad| Failure::BadAnswer(bad.0))?;
+            let Some(head) = head else {
+                self.early = bytes.to_vec();
+                return Ok(None);
+            };
+            let (interim, length) = (head.status < 200, head.bytes.len());
+            if head.status == 101 {
+                return Err(Failure::BadAnswer("it switches to a protocol that nobody asked for"));
+            }
+            if !interim {
+                return self.begin_final(cx, &head, bytes).map(Some);
+            }
+            self.pass_interim(cx, &head)?;
+            bytes = &bytes[length..];
+        }
+    }
+
+    fn pass_interim(&mut self, cx: &mut Context<'_>, head: &ResponseHead<'_, '_>) -> Result<(), Failure> {
+        // RFC 9110 §15.2: a client of HTTP/1.0 does not know them.
+        if self.request.version == berth_http1::Version::Http10 {
+            return Ok(());
+        }
+        let mut outgoing = self.worker.buffers.take();
+        let client = Downstream { version: self.request.version, keep_alive: true };
+        write_response(head, client, false, &mut outgoing);
+        let sent = self.client.outlet.send(&mut self.client.stream, cx, &outgoing);
+        self.worker.buffers.give(outgoing);
+        sent.map_err(|_| Failure::ClientGone)
+    }
+
+    fn begin_final(
+        &mut self,
+        cx: &mut Context<'_>,
+        head: &ResponseHead<'_, '_>,
+        bytes: &[u8],
+    ) -> Result<AnswerBody, Failure> {
+        let request = &mut *self.request;
+        let unchunk = must_unchunk(head.body, request.version);
+        let until_close = unchunk || head.body == berth_http1::BodyLength::UntilClose;
+        let keep_alive =
+            request.keep_alive && !until_close && request.upload.is_read() && !self.worker.draining.get();
+        let client = Downstream { version: request.version, keep_alive };
+        let mut answer = AnswerBody::new(Body::of(head.body), unchunk, head.keep_alive, keep_alive);
+        let length = head.bytes.len();
+        self.record.answered(head.status);
+        let outlet = &mut self.client.outlet;
+        let sent = if passes_unchanged(head, client) {
+            let taken = answer.take(&bytes[length..]).map_err(Failure::BadAnswer)?;
+            outlet.send(&mut self.client.stream, cx, &bytes[..length + taken])
+        } else {
+            let mut outgoing = self.worker.buffers.take();
+            write_response(head, client, unchunk, &mut outgoing);
+            answer.append(&bytes[length..], &mut outgoing).map_err(Failure::BadAnswer)?;
+            let sent = outlet.send(&mut self.client.stream, cx, &outgoing);
+            self.worker.buffers.give(outgoing);
+            sent
+        };
+        self.record.begun();
+        request.upload.settle();
+        sent.map_err(|_| Failure::ClientGone)?;
+        Ok(answer)
+    }
+}

@@ -1,0 +1,134 @@
+//! Deadlines of all connections of one worker, by a coarse clock.
+//!
+//! A timer entry per request would cost more than the rest of our bookkeeping. Here a deadline is one number in
+//! a table; every tick looks through the table and wakes whoever is late. That a deadline fires up to a tick
+//! late harms nobody.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+use berth_daemon::RunningTime;
+
+/// How often the table is looked through.
+pub(crate) const TICK: Duration = Duration::from_millis(250);
+
+/// How long a connection that waits for its next request may stay once the worker drains: a request that is
+/// already on its way is still served.
+const LAST_CALL_MS: u64 = super::LAST_CALL.as_millis() as u64;
+
+/// The table of one worker.
+#[derive(Debug)]
+pub(crate) struct Deadlines {
+    clock: Cell<RunningTime>,
+    now_ms: Cell<u64>,
+    slots: RefCell<Vec<Slot>>,
+    free: RefCell<Vec<usize>>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    at_ms: u64,
+    /// Between two requests, with nothing read.
+    idle: bool,
+    waker: Option<Waker>,
+}
+
+impl Deadlines {
+    pub(crate) fn new() -> Rc<Self> {
+        Rc::new(Self {
+            clock: Cell::new(RunningTime::start(Instant::now())),
+            now_ms: Cell::new(0),
+            slots: RefCell::default(),
+            free: RefCell::default(),
+        })
+    }
+
+    /// The running time as of the last tick, in milliseconds.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.now_ms.get()
+    }
+
+    /// Moves the clock on and wakes every connection that is late.
+    pub(crate) fn tick(&self, now: Instant) {
+        let mut clock = self.clock.get();
+        clock.tick(now);
+        self.clock.set(clock);
+        let now_ms = u64::try_from(clock.at(now).as_millis()).unwrap_or(u64::MAX);
+        self.now_ms.set(now_ms);
+        for slot in self.slots.borrow().iter().filter(|slot| slot.at_ms <= now_ms) {
+            if let Some(waker) = &slot.waker {
+                waker.wake_by_ref();
+            }
+        }
+    }
+
+    /// Shortens the wait of every connection that is between two requests.
+    pub(crate) fn last_call(&self) {
+        let last = self.now_ms() + LAST_CALL_MS;
+        for slot in self.slots.borrow_mut().iter_mut().filter(|slot| slot.idle) {
+            slot.at_ms = slot.at_ms.min(last);
+        }
+    }
+
+    /// A deadline for one connection; it is not set yet.
+    pub(crate) fn register(self: &Rc<Self>) -> Deadline {
+        let slot = Slot { at_ms: u64::MAX, idle: false, waker: None };
+        let index = match self.free.borrow_mut().pop() {
+            Some(index) => {
+                self.slots.borrow_mut()[index] = slot;
+                index
+            }
+            None => {
+                self.slots.borrow_mut().push(slot);
+                self.slots.borrow().len() - 1
+            }
+        };
+        Deadline { table: Rc::clone(self), index }
+    }
+}
+
+/// One connection's deadline. It always guards the one thing that the connection is waiting for.
+#[derive(Debug)]
+pub(crate) struct Deadline {
+    table: Rc<Deadlines>,
+    index: usize,
+}
+
+impl Deadline {
+    /// Names the task that is woken when the deadline passes. Once per connection: a task's waker stays.
+    pub(crate) fn attach(&self, cx: &Context<'_>) {
+        self.table.slots.borrow_mut()[self.index].waker = Some(cx.waker().clone());
+    }
+
+    /// Sets the deadline, counted from the last tick.
+    pub(crate) fn set(&self, after: Duration) {
+        self.store(after, false);
+    }
+
+    /// Sets the deadline of a connection that waits for its next request.
+    pub(crate) fn set_idle(&self, after: Duration) {
+        self.store(after, true);
+    }
+
+    /// Whether it has passed.
+    pub(crate) fn is_over(&self) -> bool {
+        self.table.slots.borrow()[self.index].at_ms <= self.table.now_ms()
+    }
+
+    fn store(&self, after: Duration, idle: bool) {
+        let at_ms = self.table.now_ms().saturating_add(u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
+        let slot = &mut self.table.slots.borrow_mut()[self.index];
+        slot.at_ms = at_ms;
+        slot.idle = idle;
+    }
+}
+
+impl Drop for Deadline {
+    fn drop(&mut self) {
+        let slot = &mut self.table.slots.borrow_mut()[self.index];
+        (slot.at_ms, slot.waker) = (u64::MAX, None);
+        self.table.free.borrow_mut().push(self.index);
+    }
+}

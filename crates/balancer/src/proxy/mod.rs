@@ -1,0 +1,71 @@
+//! The data path. A request's walk, in the order of the files: [`worker`] accepts, [`connection`] reads heads,
+//! [`exchange`] tells one request, [`attempt`] finds an endpoint that answers, [`pool`] keeps its connection,
+//! [`relay`] moves the bodies, [`record`] notes the ending.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use berth_http1::Limits;
+use ipnet::IpNet;
+
+pub(crate) mod listener;
+pub(crate) mod worker;
+
+mod connection;
+
+mod exchange;
+
+mod attempt;
+
+mod pool;
+
+mod relay;
+
+pub(crate) mod record;
+
+mod buffers;
+mod deadlines;
+pub(crate) mod failure;
+mod request;
+mod stream;
+pub(crate) mod view;
+
+/// How long a closing or draining connection is still listened to.
+const LAST_CALL: Duration = Duration::from_secs(1);
+
+/// What the data path may be told; every worker has the same.
+#[derive(Clone, Debug)]
+pub struct ProxySettings {
+    /// How large a head may be.
+    pub limits: Limits,
+    /// How long each side may take for each step.
+    pub timeouts: Timeouts,
+    /// Peers that are believed when they say whom they forward for.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// How long each step may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// A connection to an upstream.
+    pub connect: Duration,
+    /// A request head, from its first byte on.
+    pub head: Duration,
+    /// The head of an answer, once the request is sent.
+    pub answer: Duration,
+    /// Silence within a body.
+    pub body: Duration,
+    /// A client that does not read.
+    pub send: Duration,
+    /// A client connection between two requests.
+    pub idle: Duration,
+    /// An upstream connection between two requests.
+    pub upstream_idle: Duration,
+}
+
+impl ProxySettings {
+    fn trusts(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.trusted_proxies.iter().any(|network| network.contains(&peer))
+    }
+}

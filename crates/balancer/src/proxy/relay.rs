@@ -1,0 +1,161 @@
+//! The rest of an answer, and of a request that its upstream has begun to answer early: bodies both ways, with
+//! back-pressure.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
+
+use berth_http1::Body;
+
+use super::attempt::Answered;
+use super::connection::{Client, Next};
+use super::failure::Failure;
+use super::record::Record;
+use super::request::Request;
+use super::stream::poll_read;
+use super::worker::Worker;
+
+/// An answer whose head has been sent on.
+#[derive(Debug)]
+pub(crate) struct AnswerBody {
+    body: Body,
+    /// The chunks are taken apart for a client that does not know them.
+    unchunk: bool,
+    /// The upstream would take another request, as far as its answer says.
+    reusable: bool,
+    /// The client was told that it may send another request.
+    keep_alive: bool,
+    /// The upstream ended its connection, which ends a body that has no other end.
+    ended: bool,
+    pub(crate) relayed_bytes: u64,
+}
+
+impl AnswerBody {
+    pub(crate) fn new(body: Body, unchunk: bool, reusable: bool, keep_alive: bool) -> Self {
+        Self { body, unchunk, reusable, keep_alive, ended: false, relayed_bytes: 0 }
+    }
+
+    /// Takes bytes that go on as they are; tells how many of them are the body's.
+    pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<usize, &'static str> {
+        let taken = self.body.advance(bytes).map_err(|bad| bad.0)?;
+        self.noted(bytes, taken);
+        Ok(taken)
+    }
+
+    /// Takes bytes and appends what the client gets of them.
+    pub(crate) fn append(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), &'static str> {
+        let taken = match &mut self.body {
+            Body::Chunked(chunks) if self.unchunk => {
+                chunks.advance(bytes, |range| out.extend_from_slice(&bytes[range])).map_err(|bad| bad.0)?
+            }
+            body => {
+                let taken = body.advance(bytes).map_err(|bad| bad.0)?;
+                out.extend_from_slice(&bytes[..taken]);
+                taken
+            }
+        };
+        self.noted(bytes, taken);
+        Ok(())
+    }
+
+    fn noted(&mut self, bytes: &[u8], taken: usize) {
+        self.relayed_bytes += taken as u64;
+        // Bytes behind the answer belong to no request: this connection cannot be trusted with another.
+        self.reusable &= taken == bytes.len();
+    }
+
+    fn is_complete(&self) -> bool {
+        self.ended || self.body.is_complete()
+    }
+}
+
+/// Relays the bodies to their end, and keeps the upstream connection if it can serve again.
+pub(crate) async fn run(
+    worker: &Worker,
+    client: &mut Client,
+    request: &mut Request,
+    mut held: Answered,
+    record: &mut Record,
+) -> Result<Next, Failure> {
+    let outcome = if held.answer.is_complete() && client.outlet.is_empty() && request.upload.is_done() {
+        Ok(())
+    } else {
+        client.deadline.set(worker.settings.timeouts.body);
+        poll_fn(|cx| poll_bodies(cx, worker, client, request, &mut held)).await
+    };
+    record.relayed(held.answer.relayed_bytes);
+    outcome?;
+    let keep_alive = held.answer.keep_alive;
+    if held.answer.reusable && request.upload.is_sent() {
+        worker.pool.put(held.endpoint.key(), held.upstream, worker.deadlines.now_ms());
+    }
+    Ok(if keep_alive { Next::Continue } else { Next::Close })
+}
+
+fn poll_bodies(
+    cx: &mut Context<'_>,
+    worker: &Worker,
+    client: &mut Client,
+    request: &mut Request,
+    held: &mut Answered,
+) -> Poll<Result<(), Failure>> {
+    if let Poll::Ready(Err(failure)) = request.upload.poll(cx, worker, client, &mut held.upstream) {
+        return Poll::Ready(Err(failure));
+    }
+    match poll_answer(cx, worker, client, held) {
+        Poll::Pending if client.deadline.is_over() => Poll::Ready(Err(if client.outlet.is_empty() {
+            Failure::Truncated("the upstream fell silent")
+        } else {
+            Failure::ClientNotReading
+        })),
+        other => other,
+    }
+}
+
+fn poll_answer(
+    cx: &mut Context<'_>,
+    worker: &Worker,
+    client: &mut Client,
+    held: &mut Answered,
+) -> Poll<Result<(), Failure>> {
+    let timeouts = &worker.settings.timeouts;
+    loop {
+        if !client.outlet.is_empty() {
+            ready!(client.outlet.poll_flush(&mut client.stream, cx)).map_err(|_| Failure::ClientGone)?;
+            client.deadline.set(timeouts.body);
+        }
+        if held.answer.is_complete() {
+            return Poll::Ready(Ok(()));
+        }
+        let mut scratch = worker.scratch.borrow_mut();
+        let count = match ready!(poll_read(&mut held.upstream, cx, &mut scratch)) {
+            Ok(0) if matches!(held.answer.body, Body::UntilClose) => {
+                held.answer.ended = true;
+                continue;
+            }
+            Ok(count) if count > 0 => count,
+            _ => return Poll::Ready(Err(Failure::Truncated("the upstream ended the connection"))),
+        };
+        send_on(cx, worker, client, &mut held.answer, &scratch[..count])?;
+        client.deadline.set(if client.outlet.is_empty() { timeouts.body } else { timeouts.send });
+    }
+}
+
+fn send_on(
+    cx: &mut Context<'_>,
+    worker: &Worker,
+    client: &mut Client,
+    answer: &mut AnswerBody,
+    bytes: &[u8],
+) -> Result<(), Failure> {
+    let sent = if answer.unchunk {
+        let mut content = worker.buffers.take();
+        answer.append(bytes, &mut content).map_err(Failure::Truncated)?;
+        let sent = client.outlet.send(&mut client.stream, cx, &content);
+        worker.buffers.give(content);
+        sent
+    } else {
+        let taken = answer.take(bytes).map_err(Failure::Truncated)?;
+        client.outlet.send(&mut client.stream, cx, &bytes[..taken])
+    };
+    sent.map_err(|_| Failure::ClientGone)
+}

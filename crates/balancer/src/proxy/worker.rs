@@ -1,0 +1,183 @@
+//! One worker: a thread with its own runtime, listener, pool, buffers and counters.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use berth_daemon::Shutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::task::{LocalSet, spawn_local};
+use tokio::time::MissedTickBehavior;
+
+use super::ProxySettings;
+use super::buffers::Buffers;
+use super::connection;
+use super::deadlines::{Deadlines, TICK};
+use super::pool::Pool;
+use super::view::{Published, View};
+use crate::telemetry::{Cells, WorkerLog};
+
+/// What one poll reads at most.
+const SCRATCH_BYTES: usize = 64 * 1024;
+
+/// After an accept that failed for want of descriptors or memory, so long until the next one.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What the connections of one worker share. Nothing in it is ever borrowed over an `.await`.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) settings: Arc<ProxySettings>,
+    pub(crate) scratch: RefCell<Box<[u8]>>,
+    pub(crate) buffers: Buffers,
+    pub(crate) pool: Pool,
+    pub(crate) deadlines: Rc<Deadlines>,
+    pub(crate) cells: Arc<Cells>,
+    pub(crate) access_log: Option<WorkerLog>,
+    pub(crate) logs_access: bool,
+    /// No keep-alive any more: each connection ends with its present request.
+    pub(crate) draining: Cell<bool>,
+    published: Arc<Published>,
+    view: RefCell<View>,
+    connections: Cell<usize>,
+    /// Rung whenever a connection ends.
+    ended: Notify,
+}
+
+/// What a worker is made from.
+pub(crate) struct Start {
+    pub(crate) listener: std::net::TcpListener,
+    pub(crate) settings: Arc<ProxySettings>,
+    pub(crate) published: Arc<Published>,
+    pub(crate) cells: Arc<Cells>,
+    pub(crate) access_log: Option<WorkerLog>,
+    pub(crate) most_connections: usize,
+    pub(crate) shutdown: Shutdown,
+}
+
+/// Runs a worker on the calling thread until it has shut down.
+///
+/// # Errors
+/// The runtime cannot be made or the listener cannot be used.
+pub(crate) fn run(start: Start) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    LocalSet::new().block_on(&runtime, serve(start))
+}
+
+async fn serve(start: Start) -> io::Result<()> {
+    let listener = TcpListener::from_std(start.listener)?;
+    let view = Rc::new(start.published.current());
+    let worker = Rc::new(Worker {
+        settings: start.settings,
+        scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
+        buffers: Buffers::default(),
+        pool: Pool::default(),
+        deadlines: Deadlines::new(),
+        cells: start.cells,
+        logs_access: start.access_log.is_some(),
+        access_log: start.access_log,
+        draining: Cell::new(false),
+        published: start.published,
+        view: RefCell::new(view),
+        connections: Cell::new(0),
+        ended: Notify::new(),
+    });
+    spawn_local(tick(Rc::clone(&worker)));
+    tokio::select! {
+        () = start.shutdown.forced.cancelled() => {}
+        () = accept_until_drained(&worker, listener, start.most_connections, &start.shutdown) => {}
+    }
+    if let Some(log) = &worker.access_log {
+        log.flush();
+    }
+    Ok(())
+}
+
+async fn accept_until_drained(worker: &Rc<Worker>, listener: TcpListener, most: usize, shutdown: &Shutdown) {
+    tokio::select! {
+        () = shutdown.graceful.cancelled() => {}
+        () = accept(worker, &listener, most) => {}
+    }
+    worker.draining.set(true);
+    // Whoever is in the accept queue has connected to us and will be served; the kernel would reset them.
+    while let Ok(Ok((stream, peer))) = tokio::time::timeout(Duration::ZERO, listener.accept()).await {
+        admit(worker, stream, peer);
+    }
+    drop(listener);
+    worker.deadlines.last_call();
+    while worker.connections.get() > 0 {
+        worker.ended.notified().await;
+    }
+}
+
+async fn accept(worker: &Rc<Worker>, listener: &TcpListener, most: usize) {
+    loop {
+        while worker.connections.get() >= most {
+            worker.ended.notified().await;
+        }
+        match listener.accept().await {
+            Ok((stream, peer)) => admit(worker, stream, peer),
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection, trying again");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn admit(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
+    worker.connections.set(worker.connections.get() + 1);
+    worker.cells.connections.add(1);
+    let guard = Admitted(Rc::clone(worker));
+    spawn_local(async move {
+        connection::serve(Rc::clone(&guard.0), stream, peer).await;
+        drop(guard);
+    });
+}
+
+/// Counts a connection out, also when its task panics.
+struct Admitted(Rc<Worker>);
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        self.0.connections.set(self.0.connections.get() - 1);
+        self.0.cells.connections_ended.add(1);
+        self.0.ended.notify_one();
+    }
+}
+
+async fn tick(worker: Rc<Worker>) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        worker.deadlines.tick(Instant::now());
+        worker.pool.reap(worker.deadlines.now_ms(), worker.settings.timeouts.upstream_idle);
+        if let Some(log) = &worker.access_log {
+            log.flush();
+        }
+    }
+}
+
+impl Worker {
+    /// The newest snapshot of the upstreams.
+    pub(crate) fn view(&self) -> View {
+        if self.published.generation() != self.view.borrow().generation {
+            self.renew_view();
+        }
+        Rc::clone(&self.view.borrow())
+    }
+
+    #[cold]
+    fn renew_view(&self) {
+        let view = Rc::new(self.published.current());
+        let known: std::collections::HashSet<u64> =
+            view.set.endpoints().iter().map(|endpoint| endpoint.key()).collect();
+        self.pool.retain(|key| known.contains(&key));
+        self.cells.generation.set(view.generation);
+        *self.view.borrow_mut() = view;
+    }
+}

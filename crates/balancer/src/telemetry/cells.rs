@@ -1,0 +1,96 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::proxy::failure::Failure;
+
+/// Upper bounds of the latency buckets, in microseconds: each twice the one before, from 64 µs to about 67 s.
+pub(crate) const LATENCY_BOUNDS_US: [u64; 21] = {
+    let mut bounds = [64; 21];
+    let mut index = 1;
+    while index < 21 {
+        bounds[index] = bounds[index - 1] * 2;
+        index += 1;
+    }
+    bounds
+};
+
+/// A number with one writer: the worker. Anybody may read it.
+#[derive(Debug, Default)]
+pub(crate) struct Cell(AtomicU64);
+
+impl Cell {
+    /// Adds without the cost of an atomic addition, which one writer does not need.
+    #[inline]
+    pub(crate) fn add(&self, more: u64) {
+        self.set(self.value().wrapping_add(more));
+    }
+
+    pub(crate) fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    pub(crate) fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The counters of one worker.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Cells {
+    /// Client connections accepted.
+    pub(crate) connections: Cell,
+    /// Client connections that ended.
+    pub(crate) connections_ended: Cell,
+    /// Answers by the first digit of their status; the first entry is for odd ones.
+    pub(crate) answers: [Cell; 6],
+    /// Upstream connections that did not come about.
+    pub(crate) connect_failed: Cell,
+    /// Requests sent again to another endpoint.
+    pub(crate) resent: Cell,
+    /// Idle upstream connections that turned out closed.
+    pub(crate) stale: Cell,
+    /// Exchanges that failed on the upstream's side.
+    pub(crate) upstream_failed: Cell,
+    /// Exchanges that failed on the client's side.
+    pub(crate) client_failed: Cell,
+    /// Exchanges for which there was no endpoint.
+    pub(crate) unserved: Cell,
+    /// Exchanges by how long they took; the last entry is for all that took longer.
+    pub(crate) latency: [Cell; LATENCY_BOUNDS_US.len() + 1],
+    /// What all exchanges took together, in microseconds.
+    pub(crate) latency_sum_us: Cell,
+    /// The snapshot of the upstreams that the worker runs.
+    pub(crate) generation: Cell,
+}
+
+impl Cells {
+    /// Counts an answer.
+    #[inline]
+    pub(crate) fn answered(&self, status: u16) {
+        let class = usize::from(status / 100);
+        self.answers[if class < self.answers.len() { class } else { 0 }].add(1);
+    }
+
+    /// Counts a failed exchange on the side that failed.
+    pub(crate) fn failed(&self, failure: &Failure) {
+        let cell = match failure {
+            Failure::NoEndpoint | Failure::AllUnreachable => &self.unserved,
+            Failure::Connect(_) | Failure::NoAnswer | Failure::BadAnswer(_) => &self.upstream_failed,
+            Failure::AnswerTimeout | Failure::Truncated(_) => &self.upstream_failed,
+            Failure::BadBody(_) | Failure::ClientStalled => &self.client_failed,
+            Failure::ClientNotReading | Failure::ClientGone => &self.client_failed,
+        };
+        cell.add(1);
+    }
+
+    /// Notes how long an exchange took.
+    #[inline]
+    pub(crate) fn took(&self, time: Duration) {
+        let us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        // The bounds are powers of two, so the bucket is the length of the number.
+        let bits = (u64::BITS - us.saturating_sub(1).leading_zeros()) as usize;
+        self.latency[bits.saturating_sub(6).min(LATENCY_BOUNDS_US.len())].add(1);
+        self.latency_sum_us.add(us);
+    }
+}

@@ -1,0 +1,198 @@
+//! Who is a member: what all sources say, united. Pure: the time is an argument.
+//!
+//! Listed by any source is present; an end that somebody intended, told by any source, is an end; draining in
+//! any source wins. A source that falls silent changes nothing.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use berth_client::Update;
+use berth_model::{Change, ChangeKind, Identity, Instance, InstanceId, Reason, Run, ServiceName, Snapshot};
+
+/// After a registry's new epoch, absence means nothing for so long, or for the lease's length if that is longer:
+/// whoever lives has then registered again.
+const NEW_EPOCH_GRACE: Duration = Duration::from_secs(15);
+
+/// How long an intended end is remembered: as long as registries tell of it.
+const TOMBSTONE_LIFE: Duration = Duration::from_secs(600);
+
+/// Which source: its place in the list of registries; static upstreams come after them.
+pub(crate) type SourceIndex = usize;
+
+/// One member and what was said of it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Member {
+    /// As the source that was heard last describes it.
+    pub(crate) instance: Instance,
+    /// Whether any source says so.
+    pub(crate) draining: bool,
+}
+
+/// Why a member is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gone {
+    /// A registry said that the run ended.
+    Ended(Reason),
+    /// No registry lists it any more.
+    Absent,
+}
+
+impl Gone {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Gone::Ended(reason) => reason.as_str(),
+            Gone::Absent => "absent",
+        }
+    }
+}
+
+/// What all sources have said.
+#[derive(Debug)]
+pub(crate) struct Members {
+    sources: Vec<Source>,
+    /// The last thing that was said of a run which is no longer listed.
+    last_words: HashMap<RunKey, Gone>,
+}
+
+#[derive(Debug, Default)]
+struct Source {
+    epoch: Option<u64>,
+    listed: HashMap<Identity, Instance>,
+    /// Not listed since a new epoch began, and kept until then.
+    held: HashMap<Identity, (Instance, Duration)>,
+    /// Ends that were intended, and when they were told.
+    ended: HashMap<RunKey, Duration>,
+}
+
+type RunKey = (ServiceName, InstanceId, Run);
+
+fn run_key(instance: &Instance) -> RunKey {
+    (instance.service.clone(), instance.id.clone(), instance.run)
+}
+
+impl Members {
+    pub(crate) fn new(sources: usize) -> Self {
+        Self { sources: (0..sources).map(|_| Source::default()).collect(), last_words: HashMap::new() }
+    }
+
+    /// Takes in what a source says. True if the list of members may have changed.
+    pub(crate) fn apply(&mut self, now: Duration, source: SourceIndex, update: Update) -> bool {
+        let Some(source) = self.sources.get_mut(source) else { return false };
+        match update {
+            Update::Snapshot(snapshot) => source.replace(now, snapshot, &mut self.last_words),
+            Update::Change(change) => source.change(now, change, &mut self.last_words),
+            Update::Away { .. } => return false,
+        }
+        true
+    }
+
+    /// All members, by identity.
+    pub(crate) fn list(&self) -> BTreeMap<Identity, Member> {
+        let mut members: BTreeMap<Identity, Member> = BTreeMap::new();
+        for source in &self.sources {
+            let held = source.held.iter().map(|(identity, (instance, _))| (identity, instance));
+            for (identity, instance) in source.listed.iter().chain(held) {
+                if self.has_ended(&run_key(instance)) {
+                    continue;
+                }
+                let draining = instance.draining;
+                let member = members.entry(identity.clone());
+                member.and_modify(|known| known.draining |= draining).or_insert_with(|| Member {
+                    instance: instance.clone(),
+                    draining,
+                });
+            }
+        }
+        members
+    }
+
+    /// Why a run that was a member is gone, as far as it was told since the last [`Self::forget_last_words`].
+    pub(crate) fn why_gone(&self, identity: &Identity) -> Gone {
+        let key = (identity.service.clone(), identity.id.clone(), identity.run);
+        self.last_words.get(&key).copied().unwrap_or(Gone::Absent)
+    }
+
+    /// The reasons have been told; they are not kept.
+    pub(crate) fn forget_last_words(&mut self) {
+        self.last_words.clear();
+    }
+
+    /// When something changes by itself, because a time is over.
+    pub(crate) fn next_deadline(&self) -> Option<Duration> {
+        self.sources.iter().flat_map(|source| source.held.values()).map(|(_, until)| *until).min()
+    }
+
+    /// Lets go of what was held until `now`. True if the list of members may have changed.
+    pub(crate) fn expire(&mut self, now: Duration) -> bool {
+        let mut changed = false;
+        for source in &mut self.sources {
+            let before = source.held.len();
+            source.held.retain(|_, (_, until)| *until > now);
+            source.ended.retain(|_, told| now.saturating_sub(*told) < TOMBSTONE_LIFE);
+            changed |= source.held.len() != before;
+        }
+        changed
+    }
+
+    fn has_ended(&self, key: &RunKey) -> bool {
+        self.sources.iter().any(|source| source.ended.contains_key(key))
+    }
+}
+
+impl Source {
+    fn replace(&mut self, now: Duration, snapshot: Snapshot, last_words: &mut HashMap<RunKey, Gone>) {
+        let new_epoch = self.epoch.is_some_and(|epoch| epoch != snapshot.revision.epoch);
+        self.epoch = Some(snapshot.revision.epoch);
+        let mut missing = std::mem::take(&mut self.listed);
+        for instance in snapshot.instances {
+            self.list(instance);
+        }
+        missing.retain(|identity, _| !self.listed.contains_key(identity));
+        let mut ended: HashMap<RunKey, Reason> =
+            snapshot.ended.into_iter().map(|end| ((end.service, end.id, end.run), end.reason)).collect();
+        // A run that is listed all the same came back after its end.
+        for instance in self.listed.values() {
+            ended.remove(&run_key(instance));
+        }
+        missing.retain(|_, instance| !ended.contains_key(&run_key(instance)));
+        self.held.retain(|_, (instance, _)| !ended.contains_key(&run_key(instance)));
+        for (key, reason) in ended {
+            self.note_end(now, key, reason, last_words);
+        }
+        for (identity, instance) in missing {
+            if new_epoch {
+                let until = now + NEW_EPOCH_GRACE.max(instance.ttl_s.duration());
+                self.held.entry(identity).or_insert((instance, until));
+            }
+        }
+    }
+
+    fn change(&mut self, now: Duration, change: Change, last_words: &mut HashMap<RunKey, Gone>) {
+        match change.kind {
+            ChangeKind::Joined | ChangeKind::Changed => self.list(change.instance),
+            ChangeKind::Left => {
+                let identity = change.instance.identity();
+                self.listed.remove(&identity);
+                self.held.remove(&identity);
+                // A registry that gives no reason has an opinion, not an intent.
+                let reason = change.reason.unwrap_or(Reason::Expired);
+                self.note_end(now, run_key(&change.instance), reason, last_words);
+            }
+        }
+    }
+
+    fn list(&mut self, instance: Instance) {
+        let identity = instance.identity();
+        self.held.remove(&identity);
+        // The same registry lists the run again after it told of its end: the later word counts.
+        self.ended.remove(&run_key(&instance));
+        self.listed.insert(identity, instance);
+    }
+
+    fn note_end(&mut self, now: Duration, key: RunKey, reason: Reason, last_words: &mut HashMap<RunKey, Gone>) {
+        last_words.insert(key.clone(), Gone::Ended(reason));
+        if reason.is_intent() {
+            self.ended.insert(key, now);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The one owner of the list of endpoints: takes in what the sources say, lays out the next set, publishes it to
+//! the workers, and tells the log who joined or left and why.
+
+mod members;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use berth_client::Update;
+use berth_daemon::RunningClock;
+use berth_model::Identity;
+use berth_pick::{Endpoint, Roster, RoundRobin, Set, Strategy};
+use tokio::sync::{mpsc, watch};
+use tracing::{info, warn};
+
+use crate::proxy::view::{Published, Snapshot};
+use members::{Member, Members};
+pub(crate) use members::SourceIndex;
+
+/// What a source said.
+pub(crate) type Said = (SourceIndex, Update);
+
+/// Makes the first, empty snapshot.
+pub(crate) fn nobody(subject: Arc<str>, entropy: u64) -> Snapshot {
+    let strategy = Arc::new(RoundRobin::starting_at(entropy));
+    Snapshot { generation: 0, set: Set::default(), strategy, subject }
+}
+
+/// The task that owns the list.
+#[derive(Debug)]
+pub(crate) struct Upstreams {
+    members: Members,
+    listed: BTreeMap<Identity, Member>,
+    roster: Roster,
+    published: Arc<Published>,
+    clock: RunningClock,
+    /// Warn when clients would meet more than one service.
+    one_service_expected: bool,
+    warned: bool,
+}
+
+impl Upstreams {
+    pub(crate) fn new(sources: usize, published: Arc<Published>, clock: RunningClock, mixes: bool) -> Self {
+        Self {
+            members: Members::new(sources),
+            listed: BTreeMap::new(),
+            roster: Roster::default(),
+            published,
+            clock,
+            one_service_expected: mixes,
+            warned: false,
+        }
+    }
+
+    /// Follows the sources until all of them are gone. `heard` is set when the first one has spoken.
+    pub(crate) async fn run(mut self, mut said: mpsc::Receiver<Said>, heard: watch::Sender<bool>) {
+        loop {
+            let mut changed = false;
+            tokio::select! {
+                first = said.recv() => {
+                    let Some((source, update)) = first else { return };
+                    changed |= self.members.apply(self.clock.now(), source, update);
+                    // Whatever else waits is taken in before the set is laid out anew: a thousand joins at
+                    // once are one change.
+                    while let Ok((source, update)) = said.try_recv() {
+                        changed |= self.members.apply(self.clock.now(), source, update);
+                    }
+                }
+                () = until(&self.clock, self.members.next_deadline()) => {
+                    changed |= self.members.expire(self.clock.now());
+                }
+            }
+            if changed {
+                self.publish();
+            }
+            heard.send_replace(true);
+        }
+    }
+
+    fn publish(&mut self) {
+        let listed = self.members.list();
+        self.tell_changes(&listed);
+        let eligible: Vec<Arc<Endpoint>> = listed
+            .iter()
+            .filter(|(_, member)| !member.draining)
+            .map(|(identity, _)| self.roster.endpoint(identity))
+            .collect();
+        self.roster.retain(|identity| listed.contains_key(identity));
+        let before = self.published.current();
+        let set = before.strategy.arrange(&before.set, &eligible);
+        self.published.publish(Snapshot {
+            generation: before.generation + 1,
+            set,
+            strategy: Arc::clone(&before.strategy),
+            subject: Arc::clone(&before.subject),
+        });
+        self.listed = listed;
+        self.members.forget_last_words();
+        self.warn_of_second_service();
+    }
+
+    fn tell_changes(&self, listed: &BTreeMap<Identity, Member>) {
+        for (identity, _) in self.listed.iter().filter(|(identity, _)| !listed.contains_key(identity)) {
+            let (address, reason) = (identity.address(), self.members.why_gone(identity).as_str());
+            info!(service = %identity.service, id = %identity.id, %address, reason, "instance left");
+        }
+        for (identity, member) in listed {
+            let (address, known) = (identity.address(), self.listed.get(identity));
+            if known.is_none() {
+                let version = member.instance.version.as_ref().map_or("none", |version| version.as_str());
+                info!(service = %identity.service, id = %identity.id, %address, version, "instance joined");
+            }
+            match (known.is_some_and(|known| known.draining), member.draining) {
+                (false, true) => info!(service = %identity.service, id = %identity.id, %address, "instance drains"),
+                (true, false) => {
+                    info!(service = %identity.service, id = %identity.id, %address, "instance takes requests again");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn warn_of_second_service(&mut self) {
+        if !self.one_service_expected || self.warned {
+            return;
+        }
+        let names: BTreeSet<&str> = self.listed.keys().map(|identity| identity.service.as_str()).collect();
+        if names.len() > 1 {
+            let names = names.into_iter().collect::<Vec<_>>().join(", ");
+            warn!(services = names, "requests go to all of these in turn; choose one with --service");
+            self.warned = true;
+        }
+    }
+}
+
+/// Waits until the running clock shows a time; for ever if there is none.
+async fn until(clock: &RunningClock, deadline: Option<Duration>) {
+    let Some(deadline) = deadline else { return std::future::pending().await };
+    loop {
+        let left = deadline.saturating_sub(clock.now());
+        if left.is_zero() {
+            return;
+        }
+        // The running clock may stand still meanwhile, so it is asked again.
+        tokio::time::sleep(left).await;
+    }
+}
