@@ -27,25 +27,28 @@ pub use telemetry::{AccessFormat, AccessTarget};
 use config::{Admin, Settings};
 use discovery::Sources;
 use proxy::listener::{bind_group, without_ipv6};
-use proxy::view::Published;
 use proxy::worker;
 use telemetry::{AccessLog, Cells};
-use upstreams::Upstreams;
+use upstreams::{Published, Upstreams};
 
 /// Updates from all sources that may wait to be taken in.
 const WAITING_UPDATES: usize = 1024;
 
-/// A balancer that starts does not accept before it has heard from a source, or for so long.
+/// A balancer that starts does not accept before it has heard from every source, or for so long.
 const FIRST_LIST_WAIT: Duration = Duration::from_millis(500);
 
 /// Why a balancer cannot run.
 #[derive(Debug, Error)]
 pub enum StartError {
     /// Somebody else listens there, perhaps another balancer.
-    #[error("cannot listen on {0}: the port is in use. Stop who holds it, or choose another with --listen or --port")]
+    #[error(
+        "cannot listen on {0}: the port is in use. Stop who holds it, or choose another with --listen or --port"
+    )]
     InUse(SocketAddr),
     /// The admin port was asked for and is taken.
-    #[error("cannot listen on {0} for the admin port: it is in use. Choose another with --admin ADDR, or --admin none")]
+    #[error(
+        "cannot listen on {0} for the admin port: it is in use. Choose another with --admin ADDR, or --admin none"
+    )]
     AdminInUse(SocketAddr),
     /// The address cannot be bound for another reason.
     #[error("cannot listen on {0}: {1}")]
@@ -104,7 +107,9 @@ fn bind_admin(admin: Admin) -> Result<Option<TcpListener>, StartError> {
     };
     match TcpListener::bind(address).and_then(|listener| listener.set_nonblocking(true).map(|()| listener)) {
         Ok(listener) => Ok(Some(listener)),
-        Err(error) if required && error.kind() == io::ErrorKind::AddrInUse => Err(StartError::AdminInUse(address)),
+        Err(error) if required && error.kind() == io::ErrorKind::AddrInUse => {
+            Err(StartError::AdminInUse(address))
+        }
         Err(error) if required => Err(StartError::Listen(address, error)),
         Err(error) => {
             warn!(%address, %error, "no admin port: going on without; choose another with --admin ADDR");
@@ -193,7 +198,8 @@ fn serve_admin(
     shutdown: &Shutdown,
 ) -> Result<Shutdown, StartError> {
     let address = listener.local_addr().map_err(StartError::Worker)?;
-    let listener = tokio::net::TcpListener::from_std(listener).map_err(|error| StartError::Listen(address, error))?;
+    let listener =
+        tokio::net::TcpListener::from_std(listener).map_err(|error| StartError::Listen(address, error))?;
     let token = settings.token.as_deref().map(str::parse::<Token>).transpose().map_err(StartError::Token)?;
     let access = Access { token, loopback: address.ip().is_loopback() };
     let router = admin::router(shutdown.graceful.clone(), metrics, access);

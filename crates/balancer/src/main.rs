@@ -27,7 +27,8 @@ fn start(cli: cli::Cli) -> anyhow::Result<()> {
         .build()
         .context("cannot start the control runtime")?;
     runtime.block_on(async {
-        let shutdown = berth_daemon::shutdown_on_signals(settings.grace).context("cannot listen for signals")?;
+        let shutdown =
+            berth_daemon::shutdown_on_signals(settings.grace).context("cannot listen for signals")?;
         berth_balancer::run(bound, settings, shutdown).await?;
         anyhow::Ok(())
     })

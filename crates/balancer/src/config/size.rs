@@ -17,6 +17,9 @@ pub fn parse_size(text: &str) -> Result<usize, Invalid> {
         "gb" => Some(1_000_000_000),
         _ => None,
     };
-    let size = number.parse::<usize>().ok().zip(factor).and_then(|(number, factor)| number.checked_mul(factor));
-    size.ok_or_else(|| Invalid::new("size", format!("is \"{text}\""), "Write a number and a unit, such as 64KiB."))
+    let size =
+        number.parse::<usize>().ok().zip(factor).and_then(|(number, factor)| number.checked_mul(factor));
+    size.ok_or_else(|| {
+        Invalid::new("size", format!("is \"{text}\""), "Write a number and a unit, such as 64KiB.")
+    })
 }

@@ -18,7 +18,8 @@ const MEND: &str = "Write a host and a port, such as localhost:3000 or http://10
 impl FromStr for Upstream {
     type Err = Invalid;
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let invalid = |problem: &str, mend: &str| Invalid::new("upstream", format!("\"{text}\" {problem}"), mend);
+        let invalid =
+            |problem: &str, mend: &str| Invalid::new("upstream", format!("\"{text}\" {problem}"), mend);
         let rest = match text.split_once("://") {
             None => text,
             Some(("http", rest)) => rest,

@@ -10,14 +10,14 @@ use berth_http1::{Body, ResponseHead, field_space};
 use berth_pick::{Endpoint, InFlight};
 use tokio::net::TcpStream;
 
-use super::connection::Client;
+use super::client::Client;
 use super::failure::Failure;
 use super::record::Record;
 use super::relay::AnswerBody;
 use super::request::Request;
+use super::shared::Worker;
 use super::stream::poll_read;
 use super::view::{Chosen, View};
-use super::worker::Worker;
 
 /// How often a request is sent again after an endpoint took it and died. A request that kills its server must
 /// not be carried through all of them.
@@ -145,7 +145,9 @@ struct Wait<'a> {
 impl Wait<'_> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<AnswerBody, Failure>> {
         // The upstream may answer before it has the whole request, so neither side waits for the other.
-        if let Poll::Ready(Err(failure)) = self.request.upload.poll(cx, self.worker, self.client, self.upstream) {
+        if let Poll::Ready(Err(failure)) =
+            self.request.upload.poll(cx, self.worker, self.client, self.upstream)
+        {
             return Poll::Ready(Err(failure));
         }
         if let Poll::Ready(answer) = self.poll_answer(cx) {
@@ -189,7 +191,8 @@ impl Wait<'_> {
         let to_head = self.request.method == super::request::Method::Head;
         loop {
             let mut space = field_space();
-            let head = ResponseHead::parse(bytes, &mut space, to_head).map_err(|bad| Failure::BadAnswer(bad.0))?;
+            let head =
+                ResponseHead::parse(bytes, &mut space, to_head).map_err(|bad| Failure::BadAnswer(bad.0))?;
             let Some(head) = head else {
                 self.early = bytes.to_vec();
                 return Ok(None);

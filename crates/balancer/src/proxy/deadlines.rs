@@ -16,7 +16,7 @@ pub(crate) const TICK: Duration = Duration::from_millis(250);
 
 /// How long a connection that waits for its next request may stay once the worker drains: a request that is
 /// already on its way is still served.
-const LAST_CALL_MS: u64 = super::LAST_CALL.as_millis() as u64;
+pub(crate) const LAST_CALL: Duration = Duration::from_secs(1);
 
 /// The table of one worker.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl Deadlines {
 
     /// Shortens the wait of every connection that is between two requests.
     pub(crate) fn last_call(&self) {
-        let last = self.now_ms() + LAST_CALL_MS;
+        let last = self.now_ms() + LAST_CALL.as_millis() as u64;
         for slot in self.slots.borrow_mut().iter_mut().filter(|slot| slot.idle) {
             slot.at_ms = slot.at_ms.min(last);
         }

@@ -3,12 +3,12 @@
 use berth_http1::forward::{Answer, Downstream};
 
 use super::attempt;
-use super::connection::{Client, Next};
+use super::client::{Client, Next};
 use super::failure::Failure;
 use super::record::Record;
 use super::relay;
 use super::request::Request;
-use super::worker::Worker;
+use super::shared::Worker;
 
 /// Serves one request of a client.
 pub(crate) async fn run(worker: &Worker, client: &mut Client, mut request: Request) -> Next {

@@ -2,6 +2,8 @@ use std::io;
 
 use thiserror::Error;
 
+use crate::telemetry::Side;
+
 /// Why an exchange did not go as it should: which side failed, and what the client is told.
 #[derive(Debug, Error)]
 pub(crate) enum Failure {
@@ -44,16 +46,37 @@ impl Failure {
     /// The status and sentence for the client; none when it can no longer be told.
     pub(crate) fn answer(&self, subject: &str) -> Option<(u16, &'static str, String)> {
         match self {
-            Failure::NoEndpoint => Some((503, "Service Unavailable", format!("No instance of {subject} is available."))),
+            Failure::NoEndpoint => {
+                Some((503, "Service Unavailable", format!("No instance of {subject} is available.")))
+            }
             Failure::AllUnreachable | Failure::Connect(_) => {
                 Some((503, "Service Unavailable", format!("No instance of {subject} accepts a connection.")))
             }
-            Failure::NoAnswer => Some((502, "Bad Gateway", "The upstream ended the connection without an answer.".into())),
-            Failure::BadAnswer(_) => Some((502, "Bad Gateway", "The upstream's answer was not valid HTTP.".into())),
-            Failure::AnswerTimeout => Some((504, "Gateway Timeout", "The upstream did not answer in time.".into())),
+            Failure::NoAnswer => {
+                Some((502, "Bad Gateway", "The upstream ended the connection without an answer.".into()))
+            }
+            Failure::BadAnswer(_) => {
+                Some((502, "Bad Gateway", "The upstream's answer was not valid HTTP.".into()))
+            }
+            Failure::AnswerTimeout => {
+                Some((504, "Gateway Timeout", "The upstream did not answer in time.".into()))
+            }
             Failure::BadBody(problem) => Some((400, "Bad Request", format!("Bad request body: {problem}."))),
-            Failure::ClientStalled => Some((408, "Request Timeout", "The request did not arrive in time.".into())),
+            Failure::ClientStalled => {
+                Some((408, "Request Timeout", "The request did not arrive in time.".into()))
+            }
             Failure::Truncated(_) | Failure::ClientNotReading | Failure::ClientGone => None,
+        }
+    }
+
+    /// Which side failed.
+    pub(crate) fn side(&self) -> Side {
+        match self {
+            Failure::NoEndpoint | Failure::AllUnreachable => Side::Nobody,
+            Failure::Connect(_) | Failure::NoAnswer | Failure::BadAnswer(_) => Side::Upstream,
+            Failure::AnswerTimeout | Failure::Truncated(_) => Side::Upstream,
+            Failure::BadBody(_) | Failure::ClientStalled => Side::Client,
+            Failure::ClientNotReading | Failure::ClientGone => Side::Client,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The data path. A request's walk, in the order of the files: [`worker`] accepts, [`connection`] reads heads,
 //! [`exchange`] tells one request, [`attempt`] finds an endpoint that answers, [`pool`] keeps its connection,
-//! [`relay`] moves the bodies, [`record`] notes the ending.
+//! [`relay`] moves the bodies, [`record`] notes the ending. [`shared`] is what all connections of a worker
+//! share, [`client`] and [`request`] are what an exchange works on.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -21,17 +22,16 @@ mod pool;
 
 mod relay;
 
-pub(crate) mod record;
+mod record;
 
 mod buffers;
+mod client;
 mod deadlines;
-pub(crate) mod failure;
+mod failure;
 mod request;
+mod shared;
 mod stream;
-pub(crate) mod view;
-
-/// How long a closing or draining connection is still listened to.
-const LAST_CALL: Duration = Duration::from_secs(1);
+mod view;
 
 /// What the data path may be told; every worker has the same.
 #[derive(Clone, Debug)]

@@ -47,7 +47,9 @@ impl Pool {
     pub(crate) fn reap(&self, now_ms: u64, longest: Duration) {
         let longest_ms = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
         self.idle.borrow_mut().retain(|_, stack| {
-            stack.retain(|entry| now_ms.saturating_sub(entry.since_ms) < longest_ms && is_silent(&entry.stream));
+            stack.retain(|entry| {
+                now_ms.saturating_sub(entry.since_ms) < longest_ms && is_silent(&entry.stream)
+            });
             !stack.is_empty()
         });
     }

@@ -3,38 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use berth_http1::{RequestHead, Version};
-
-use super::connection::Client;
+use super::client::Client;
 use super::failure::Failure;
 use super::request::Request;
-use super::worker::Worker;
+use super::shared::Worker;
 use crate::telemetry::AccessEntry;
-
-/// What the access log tells of a request beside its outcome. Kept only while there is a log.
-#[derive(Debug)]
-pub(crate) struct LoggedLine {
-    pub(crate) method: String,
-    pub(crate) target: String,
-    pub(crate) version: Version,
-    pub(crate) host: String,
-    pub(crate) referer: String,
-    pub(crate) user_agent: String,
-}
-
-impl LoggedLine {
-    pub(crate) fn of(head: &RequestHead<'_, '_>) -> Box<Self> {
-        let text = |name| head.field(name).map(|value| String::from_utf8_lossy(value).into_owned()).unwrap_or_default();
-        Box::new(Self {
-            method: head.method.to_owned(),
-            target: head.target.to_owned(),
-            version: head.version,
-            host: head.host.unwrap_or_default().to_owned(),
-            referer: text("referer"),
-            user_agent: text("user-agent"),
-        })
-    }
-}
 
 /// What is known of a request while it runs.
 #[derive(Debug)]
@@ -77,13 +50,19 @@ impl Record {
     }
 
     /// Tells metrics and log how the request ended.
-    pub(crate) fn end(self, worker: &Worker, client: &Client, request: &mut Request, failure: Option<&Failure>) {
+    pub(crate) fn end(
+        self,
+        worker: &Worker,
+        client: &Client,
+        request: &mut Request,
+        failure: Option<&Failure>,
+    ) {
         let status = failure.map_or(self.status, Failure::status);
         let took = self.started.elapsed();
         worker.cells.answered(status);
         worker.cells.took(took);
         if let Some(failure) = failure {
-            worker.cells.failed(failure);
+            worker.cells.failed(failure.side());
             tracing::debug!(status, %failure, endpoint = ?self.endpoint, "request failed");
         }
         if let (Some(line), Some(log)) = (request.line.take(), &worker.access_log) {
@@ -94,7 +73,7 @@ impl Record {
                 bytes: self.bytes,
                 endpoint: self.endpoint,
                 took,
-                failure,
+                failure: failure.map(|failure| failure as &dyn std::fmt::Display),
             });
         }
     }

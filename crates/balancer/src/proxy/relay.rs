@@ -7,12 +7,12 @@ use std::task::{Context, Poll, ready};
 use berth_http1::Body;
 
 use super::attempt::Answered;
-use super::connection::{Client, Next};
+use super::client::{Client, Next};
 use super::failure::Failure;
 use super::record::Record;
 use super::request::Request;
+use super::shared::Worker;
 use super::stream::poll_read;
-use super::worker::Worker;
 
 /// An answer whose head has been sent on.
 #[derive(Debug)]

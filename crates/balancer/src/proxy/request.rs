@@ -5,11 +5,11 @@ use std::task::{Context, Poll, ready};
 use berth_http1::{Body, RequestHead, Version};
 use tokio::net::TcpStream;
 
-use super::connection::Client;
+use super::client::Client;
 use super::failure::Failure;
-use super::record::LoggedLine;
+use super::shared::Worker;
 use super::stream::{poll_read, poll_write};
-use super::worker::Worker;
+use crate::telemetry::LoggedLine;
 
 /// How much of a request is kept to be sent again: its head and so much of its body.
 const MOST_REPLAYED_BYTES: usize = 64 * 1024;
@@ -64,7 +64,13 @@ impl Request {
             method: Method::of(head.method),
             version: head.version,
             keep_alive: head.keep_alive,
-            upload: Upload { buffer: outgoing, sent: 0, body: Body::of(head.body), whole: true, broken: false },
+            upload: Upload {
+                buffer: outgoing,
+                sent: 0,
+                body: Body::of(head.body),
+                whole: true,
+                broken: false,
+            },
             line,
         }
     }

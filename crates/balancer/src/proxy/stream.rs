@@ -21,7 +21,11 @@ pub(crate) fn poll_read(
 
 /// Writes what the socket takes of `bytes`, at most once.
 #[inline]
-pub(crate) fn poll_write(stream: &mut TcpStream, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+pub(crate) fn poll_write(
+    stream: &mut TcpStream,
+    cx: &mut Context<'_>,
+    bytes: &[u8],
+) -> Poll<io::Result<usize>> {
     match ready!(Pin::new(stream).poll_write(cx, bytes)) {
         Ok(0) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
         other => Poll::Ready(other),
@@ -44,7 +48,12 @@ impl Outlet {
 
     /// Sends as much as the socket takes and keeps the rest.
     #[inline]
-    pub(crate) fn send(&mut self, stream: &mut TcpStream, cx: &mut Context<'_>, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn send(
+        &mut self,
+        stream: &mut TcpStream,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> io::Result<()> {
         let mut rest = bytes;
         while self.is_empty() && !rest.is_empty() {
             match poll_write(stream, cx, rest) {
@@ -69,7 +78,11 @@ impl Outlet {
     }
 
     /// Sends what was kept.
-    pub(crate) fn poll_flush(&mut self, stream: &mut TcpStream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_flush(
+        &mut self,
+        stream: &mut TcpStream,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
         while !self.is_empty() {
             self.sent += ready!(poll_write(stream, cx, &self.pending[self.sent..]))?;
         }

@@ -1,6 +1,5 @@
 //! One worker: a thread with its own runtime, listener, pool, buffers and counters.
 
-use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -9,43 +8,18 @@ use std::time::{Duration, Instant};
 
 use berth_daemon::Shutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::MissedTickBehavior;
 
 use super::ProxySettings;
-use super::buffers::Buffers;
 use super::connection;
-use super::deadlines::{Deadlines, TICK};
-use super::pool::Pool;
-use super::view::{Published, View};
+use super::deadlines::TICK;
+use super::shared::Worker;
 use crate::telemetry::{Cells, WorkerLog};
-
-/// What one poll reads at most.
-const SCRATCH_BYTES: usize = 64 * 1024;
+use crate::upstreams::Published;
 
 /// After an accept that failed for want of descriptors or memory, so long until the next one.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// What the connections of one worker share. Nothing in it is ever borrowed over an `.await`.
-#[derive(Debug)]
-pub(crate) struct Worker {
-    pub(crate) settings: Arc<ProxySettings>,
-    pub(crate) scratch: RefCell<Box<[u8]>>,
-    pub(crate) buffers: Buffers,
-    pub(crate) pool: Pool,
-    pub(crate) deadlines: Rc<Deadlines>,
-    pub(crate) cells: Arc<Cells>,
-    pub(crate) access_log: Option<WorkerLog>,
-    pub(crate) logs_access: bool,
-    /// No keep-alive any more: each connection ends with its present request.
-    pub(crate) draining: Cell<bool>,
-    published: Arc<Published>,
-    view: RefCell<View>,
-    connections: Cell<usize>,
-    /// Rung whenever a connection ends.
-    ended: Notify,
-}
 
 /// What a worker is made from.
 pub(crate) struct Start {
@@ -69,22 +43,7 @@ pub(crate) fn run(start: Start) -> io::Result<()> {
 
 async fn serve(start: Start) -> io::Result<()> {
     let listener = TcpListener::from_std(start.listener)?;
-    let view = Rc::new(start.published.current());
-    let worker = Rc::new(Worker {
-        settings: start.settings,
-        scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
-        buffers: Buffers::default(),
-        pool: Pool::default(),
-        deadlines: Deadlines::new(),
-        cells: start.cells,
-        logs_access: start.access_log.is_some(),
-        access_log: start.access_log,
-        draining: Cell::new(false),
-        published: start.published,
-        view: RefCell::new(view),
-        connections: Cell::new(0),
-        ended: Notify::new(),
-    });
+    let worker = Rc::new(Worker::new(start.settings, start.published, start.cells, start.access_log));
     spawn_local(tick(Rc::clone(&worker)));
     tokio::select! {
         () = start.shutdown.forced.cancelled() => {}
@@ -159,25 +118,5 @@ async fn tick(worker: Rc<Worker>) {
         if let Some(log) = &worker.access_log {
             log.flush();
         }
-    }
-}
-
-impl Worker {
-    /// The newest snapshot of the upstreams.
-    pub(crate) fn view(&self) -> View {
-        if self.published.generation() != self.view.borrow().generation {
-            self.renew_view();
-        }
-        Rc::clone(&self.view.borrow())
-    }
-
-    #[cold]
-    fn renew_view(&self) {
-        let view = Rc::new(self.published.current());
-        let known: std::collections::HashSet<u64> =
-            view.set.endpoints().iter().map(|endpoint| endpoint.key()).collect();
-        self.pool.retain(|key| known.contains(&key));
-        self.cells.generation.set(view.generation);
-        *self.view.borrow_mut() = view;
     }
 }

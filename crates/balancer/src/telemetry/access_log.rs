@@ -1,6 +1,7 @@
 //! The access log: a line per request, written by a thread of its own so that a slow disk slows nobody.
 
 use std::cell::RefCell;
+use std::fmt::Display;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -11,12 +12,9 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use berth_http1::Version;
+use berth_http1::{RequestHead, Version};
 use jiff::Timestamp;
 use serde::Serialize;
-
-use crate::proxy::failure::Failure;
-use crate::proxy::record::LoggedLine;
 
 /// Blocks of lines that may wait for the writer; more are dropped and counted.
 const MOST_WAITING_BLOCKS: usize = 1024;
@@ -64,7 +62,9 @@ impl AccessLog {
             AccessTarget::File(path) => Box::new(append_to(path)?),
         };
         let (blocks, waiting) = sync_channel(MOST_WAITING_BLOCKS);
-        let writer = std::thread::Builder::new().name("access-log".into()).spawn(move || write_all(&waiting, output))?;
+        let writer = std::thread::Builder::new()
+            .name("access-log".into())
+            .spawn(move || write_all(&waiting, output))?;
         Ok(Some(Self { blocks, writer, format, dropped: Arc::default() }))
     }
 
@@ -110,6 +110,33 @@ fn write_all(waiting: &Receiver<Vec<u8>>, mut output: Box<dyn Write + Send>) {
     }
 }
 
+/// What the access log tells of a request beside its outcome. Kept only while there is a log.
+#[derive(Debug)]
+pub(crate) struct LoggedLine {
+    pub(crate) method: String,
+    pub(crate) target: String,
+    pub(crate) version: Version,
+    pub(crate) host: String,
+    pub(crate) referer: String,
+    pub(crate) user_agent: String,
+}
+
+impl LoggedLine {
+    pub(crate) fn of(head: &RequestHead<'_, '_>) -> Box<Self> {
+        let text = |name| {
+            head.field(name).map(|value| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
+        };
+        Box::new(Self {
+            method: head.method.to_owned(),
+            target: head.target.to_owned(),
+            version: head.version,
+            host: head.host.unwrap_or_default().to_owned(),
+            referer: text("referer"),
+            user_agent: text("user-agent"),
+        })
+    }
+}
+
 /// One request, as the log tells it.
 pub(crate) struct AccessEntry<'a> {
     pub(crate) peer: &'a str,
@@ -118,7 +145,7 @@ pub(crate) struct AccessEntry<'a> {
     pub(crate) bytes: u64,
     pub(crate) endpoint: Option<SocketAddr>,
     pub(crate) took: Duration,
-    pub(crate) failure: Option<&'a Failure>,
+    pub(crate) failure: Option<&'a dyn Display>,
 }
 
 /// A worker's end of the log.
@@ -158,7 +185,8 @@ impl WorkerLog {
         if block.bytes.is_empty() {
             return;
         }
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.blocks.try_send(block.bytes) {
+        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.blocks.try_send(block.bytes)
+        {
             self.dropped.fetch_add(block.lines, Ordering::Relaxed);
         }
     }
@@ -170,7 +198,10 @@ fn combined(out: &mut Vec<u8>, entry: &AccessEntry<'_>) -> io::Result<()> {
     let (method, target) = (quoted(&line.method), quoted(&line.target));
     let (referer, agent) = (quoted(&line.referer), quoted(&line.user_agent));
     let version = version_text(line.version);
-    write!(out, "{peer} - - [{time}] \"{method} {target} {version}\" {status} {bytes} \"{referer}\" \"{agent}\"")?;
+    write!(
+        out,
+        "{peer} - - [{time}] \"{method} {target} {version}\" {status} {bytes} \"{referer}\" \"{agent}\""
+    )?;
     match entry.endpoint {
         Some(address) => write!(out, " {address}")?,
         None => write!(out, " -")?,

@@ -1,8 +1,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::proxy::failure::Failure;
-
 /// Upper bounds of the latency buckets, in microseconds: each twice the one before, from 64 µs to about 67 s.
 pub(crate) const LATENCY_BOUNDS_US: [u64; 21] = {
     let mut bounds = [64; 21];
@@ -32,6 +30,17 @@ impl Cell {
     pub(crate) fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
+}
+
+/// Whose fault it was that an exchange failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// The endpoint, or the way to it.
+    Upstream,
+    /// The client.
+    Client,
+    /// There was no endpoint that could have failed.
+    Nobody,
 }
 
 /// The counters of one worker.
@@ -73,13 +82,11 @@ impl Cells {
     }
 
     /// Counts a failed exchange on the side that failed.
-    pub(crate) fn failed(&self, failure: &Failure) {
-        let cell = match failure {
-            Failure::NoEndpoint | Failure::AllUnreachable => &self.unserved,
-            Failure::Connect(_) | Failure::NoAnswer | Failure::BadAnswer(_) => &self.upstream_failed,
-            Failure::AnswerTimeout | Failure::Truncated(_) => &self.upstream_failed,
-            Failure::BadBody(_) | Failure::ClientStalled => &self.client_failed,
-            Failure::ClientNotReading | Failure::ClientGone => &self.client_failed,
+    pub(crate) fn failed(&self, side: Side) {
+        let cell = match side {
+            Side::Upstream => &self.upstream_failed,
+            Side::Client => &self.client_failed,
+            Side::Nobody => &self.unserved,
         };
         cell.add(1);
     }

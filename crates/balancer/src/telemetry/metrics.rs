@@ -11,10 +11,14 @@ use prometheus_client::registry::Registry;
 
 use super::Cells;
 use super::cells::{Cell, LATENCY_BOUNDS_US};
-use crate::proxy::view::Published;
+use crate::upstreams::Published;
 
 /// The metrics of the balancer: nothing is kept in it, every scrape reads the workers' cells.
-pub(crate) fn registry(cells: Vec<Arc<Cells>>, published: Arc<Published>, log_dropped: Arc<AtomicU64>) -> Registry {
+pub(crate) fn registry(
+    cells: Vec<Arc<Cells>>,
+    published: Arc<Published>,
+    log_dropped: Arc<AtomicU64>,
+) -> Registry {
     let mut registry = Registry::with_prefix("balancer");
     registry.register_collector(Box::new(Workers { cells, published, log_dropped }));
     registry
@@ -50,7 +54,12 @@ impl Collector for Workers {
         let resent = self.sum(|cells| &cells.resent);
         self.plain(&mut encoder, "requests_resent", "Requests sent again to another endpoint", resent)?;
         let stale = self.sum(|cells| &cells.stale);
-        self.plain(&mut encoder, "stale_connections", "Idle upstream connections that turned out closed", stale)?;
+        self.plain(
+            &mut encoder,
+            "stale_connections",
+            "Idle upstream connections that turned out closed",
+            stale,
+        )?;
         let dropped = self.log_dropped.load(Ordering::Relaxed);
         self.plain(&mut encoder, "access_log_dropped", "Access log lines that were dropped", dropped)?;
         let open = accepted.saturating_sub(self.sum(|cells| &cells.connections_ended));
@@ -101,8 +110,10 @@ impl Workers {
 
     fn latency(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let bounds = LATENCY_BOUNDS_US.iter().map(|us| *us as f64 / 1e6).chain([f64::MAX]);
-        let buckets: Vec<(f64, u64)> =
-            bounds.enumerate().map(|(index, bound)| (bound, self.sum(|cells| &cells.latency[index]))).collect();
+        let buckets: Vec<(f64, u64)> = bounds
+            .enumerate()
+            .map(|(index, bound)| (bound, self.sum(|cells| &cells.latency[index])))
+            .collect();
         let count = buckets.iter().map(|(_, count)| count).sum();
         let sum_s = self.sum(|cells| &cells.latency_sum_us) as f64 / 1e6;
         let mut metric = encoder.encode_descriptor(

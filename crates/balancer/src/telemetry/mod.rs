@@ -4,7 +4,7 @@ mod access_log;
 mod cells;
 mod metrics;
 
+pub(crate) use access_log::{AccessEntry, AccessLog, LoggedLine, WorkerLog};
 pub use access_log::{AccessFormat, AccessTarget};
-pub(crate) use access_log::{AccessEntry, AccessLog, WorkerLog};
-pub(crate) use cells::Cells;
+pub(crate) use cells::{Cells, Side};
 pub(crate) use metrics::registry;

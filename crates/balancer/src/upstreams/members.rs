@@ -97,10 +97,9 @@ impl Members {
                 }
                 let draining = instance.draining;
                 let member = members.entry(identity.clone());
-                member.and_modify(|known| known.draining |= draining).or_insert_with(|| Member {
-                    instance: instance.clone(),
-                    draining,
-                });
+                member
+                    .and_modify(|known| known.draining |= draining)
+                    .or_insert_with(|| Member { instance: instance.clone(), draining });
             }
         }
         members
@@ -189,7 +188,13 @@ impl Source {
         self.listed.insert(identity, instance);
     }
 
-    fn note_end(&mut self, now: Duration, key: RunKey, reason: Reason, last_words: &mut HashMap<RunKey, Gone>) {
+    fn note_end(
+        &mut self,
+        now: Duration,
+        key: RunKey,
+        reason: Reason,
+        last_words: &mut HashMap<RunKey, Gone>,
+    ) {
         last_words.insert(key.clone(), Gone::Ended(reason));
         if reason.is_intent() {
             self.ended.insert(key, now);

@@ -2,6 +2,7 @@
 //! the workers, and tells the log who joined or left and why.
 
 mod members;
+mod published;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,9 +15,9 @@ use berth_pick::{Endpoint, Roster, RoundRobin, Set, Strategy};
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
-use crate::proxy::view::{Published, Snapshot};
-use members::{Member, Members};
 pub(crate) use members::SourceIndex;
+use members::{Member, Members};
+pub(crate) use published::{Published, Snapshot};
 
 /// What a source said.
 pub(crate) type Said = (SourceIndex, Update);
@@ -35,6 +36,8 @@ pub(crate) struct Upstreams {
     roster: Roster,
     published: Arc<Published>,
     clock: RunningClock,
+    /// Sources that have not spoken yet.
+    unheard: BTreeSet<SourceIndex>,
     /// Warn when clients would meet more than one service.
     one_service_expected: bool,
     warned: bool,
@@ -48,23 +51,25 @@ impl Upstreams {
             roster: Roster::default(),
             published,
             clock,
+            unheard: (0..sources).collect(),
             one_service_expected: mixes,
             warned: false,
         }
     }
 
-    /// Follows the sources until all of them are gone. `heard` is set when the first one has spoken.
+    /// Follows the sources until all of them are gone. `heard` is set when each has spoken, if only to
+    /// say that it is away.
     pub(crate) async fn run(mut self, mut said: mpsc::Receiver<Said>, heard: watch::Sender<bool>) {
         loop {
             let mut changed = false;
             tokio::select! {
                 first = said.recv() => {
-                    let Some((source, update)) = first else { return };
-                    changed |= self.members.apply(self.clock.now(), source, update);
+                    let Some(first) = first else { return };
+                    changed |= self.take_in(first);
                     // Whatever else waits is taken in before the set is laid out anew: a thousand joins at
                     // once are one change.
-                    while let Ok((source, update)) = said.try_recv() {
-                        changed |= self.members.apply(self.clock.now(), source, update);
+                    while let Ok(next) = said.try_recv() {
+                        changed |= self.take_in(next);
                     }
                 }
                 () = until(&self.clock, self.members.next_deadline()) => {
@@ -74,8 +79,15 @@ impl Upstreams {
             if changed {
                 self.publish();
             }
-            heard.send_replace(true);
+            if self.unheard.is_empty() {
+                heard.send_replace(true);
+            }
         }
+    }
+
+    fn take_in(&mut self, (source, update): Said) -> bool {
+        self.unheard.remove(&source);
+        self.members.apply(self.clock.now(), source, update)
     }
 
     fn publish(&mut self) {
@@ -112,7 +124,9 @@ impl Upstreams {
                 info!(service = %identity.service, id = %identity.id, %address, version, "instance joined");
             }
             match (known.is_some_and(|known| known.draining), member.draining) {
-                (false, true) => info!(service = %identity.service, id = %identity.id, %address, "instance drains"),
+                (false, true) => {
+                    info!(service = %identity.service, id = %identity.id, %address, "instance drains");
+                }
                 (true, false) => {
                     info!(service = %identity.service, id = %identity.id, %address, "instance takes requests again");
                 }

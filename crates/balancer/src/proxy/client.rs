@@ -1,0 +1,115 @@
+//! The client's side of a connection: what is known of it, and how it is answered and closed.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::task::Poll;
+use std::time::Duration;
+
+use berth_http1::forward::{Answer, peer_text, write_answer};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use super::deadlines::{Deadline, LAST_CALL};
+use super::shared::Worker;
+use super::stream::{Outlet, poll_read};
+
+/// After a refusal, so many bytes that the client still sends are read and dropped: closing with unread bytes
+/// would reset the connection, and the client might never see why.
+const MOST_DISCARDED_BYTES: usize = 256 * 1024;
+
+/// The client's side of an exchange.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) stream: TcpStream,
+    /// Bytes that came before their time: of the next head.
+    pub(crate) ahead: Vec<u8>,
+    /// What the client has not taken yet.
+    pub(crate) outlet: Outlet,
+    pub(crate) deadline: Deadline,
+    /// The client's address, as text.
+    pub(crate) peer: String,
+    /// Whether it may say whom it forwards for.
+    pub(crate) trusted: bool,
+}
+
+/// How an exchange left the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Another request may follow.
+    Continue,
+    /// The answer was the last; the client may still be sending.
+    Close,
+    /// Something broke off: the client must be able to tell that it did not get everything.
+    Abort,
+}
+
+impl Client {
+    pub(crate) async fn new(worker: &Worker, stream: TcpStream, peer: SocketAddr) -> Self {
+        // Small answers must not wait for an acknowledgement; without this option they are only slower.
+        let _ = stream.set_nodelay(true);
+        let deadline = worker.deadlines.register();
+        poll_fn(|cx| {
+            deadline.attach(cx);
+            Poll::Ready(())
+        })
+        .await;
+        Self {
+            stream,
+            ahead: Vec::new(),
+            outlet: Outlet::default(),
+            deadline,
+            peer: peer_text(peer.ip()),
+            trusted: worker.settings.trusts(peer.ip()),
+        }
+    }
+
+    /// Answers with a status of our own.
+    pub(crate) async fn answer(&mut self, worker: &Worker, answer: &Answer<'_>) {
+        let mut bytes = worker.buffers.take();
+        write_answer(answer, &mut bytes);
+        self.deadline.set(worker.settings.timeouts.send);
+        let sent = poll_fn(|cx| {
+            if self.outlet.send(&mut self.stream, cx, &std::mem::take(&mut bytes)).is_err() {
+                return Poll::Ready(());
+            }
+            if self.outlet.poll_flush(&mut self.stream, cx).is_ready() {
+                Poll::Ready(())
+            } else {
+                self.poll_late()
+            }
+        });
+        sent.await;
+        worker.buffers.give(bytes);
+    }
+
+    /// Closes after the last answer, so that the client gets all of it also when it is still sending.
+    pub(crate) async fn close(mut self, worker: &Worker) {
+        self.deadline.set(LAST_CALL);
+        if self.stream.shutdown().await.is_err() {
+            return;
+        }
+        let mut left = MOST_DISCARDED_BYTES;
+        poll_fn(|cx| {
+            let mut scratch = worker.scratch.borrow_mut();
+            loop {
+                match poll_read(&mut self.stream, cx, &mut scratch) {
+                    Poll::Ready(Ok(count)) if count > 0 && count < left => left -= count,
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending => return self.poll_late(),
+                }
+            }
+        })
+        .await;
+    }
+
+    /// Resets the connection: whatever arrived is not the whole.
+    pub(crate) fn abort(self) {
+        // Without the option the connection ends in the ordinary way, which chunks and lengths still show.
+        let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+    }
+
+    /// Whether the deadline has passed, for a poll that has nothing else to return.
+    pub(crate) fn poll_late(&self) -> Poll<()> {
+        if self.deadline.is_over() { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
