@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use rustix::process::{Pid, kill_process};
 pub use rustix::process::Signal;
+use rustix::process::{Pid, kill_process};
 
 use crate::eventually;
 
@@ -69,10 +69,15 @@ impl Process {
     /// The address in the first line that says this.
     pub fn address_in(&self, what: &str) -> SocketAddr {
         let line = self.wait_for_line(&[what, "addr="]);
-        let address = line.split("addr=").nth(1).and_then(|rest| rest.split_whitespace().next()).expect("an address");
+        let address =
+            line.split("addr=").nth(1).and_then(|rest| rest.split_whitespace().next()).expect("an address");
         let address: SocketAddr = address.parse().unwrap_or_else(|error| panic!("{address}: {error}"));
         // What listens everywhere is reached here.
-        if address.ip().is_unspecified() { SocketAddr::from(([127, 0, 0, 1], address.port())) } else { address }
+        if address.ip().is_unspecified() {
+            SocketAddr::from(([127, 0, 0, 1], address.port()))
+        } else {
+            address
+        }
     }
 
     /// All lines of its log so far.

@@ -10,10 +10,10 @@ use berth_http1::{Body, ResponseHead, field_space};
 use berth_pick::{Endpoint, InFlight};
 use tokio::net::TcpStream;
 
+use super::answer::{AnswerBody, Answered};
 use super::client::Client;
 use super::failure::Failure;
 use super::record::Record;
-use super::relay::AnswerBody;
 use super::request::Request;
 use super::shared::Worker;
 use super::stream::poll_read;
@@ -22,14 +22,6 @@ use super::view::{Chosen, View};
 /// How often a request is sent again after an endpoint took it and died. A request that kills its server must
 /// not be carried through all of them.
 const MOST_RESENT: usize = 2;
-
-/// An upstream that has begun to answer.
-#[derive(Debug)]
-pub(crate) struct Answered {
-    pub(crate) endpoint: InFlight<Chosen>,
-    pub(crate) upstream: TcpStream,
-    pub(crate) answer: AnswerBody,
-}
 
 /// Sends the request to one endpoint after the other until one answers.
 ///

@@ -1,7 +1,7 @@
 //! The data path. A request's walk, in the order of the files: [`worker`] accepts, [`connection`] reads heads,
 //! [`exchange`] tells one request, [`attempt`] finds an endpoint that answers, [`pool`] keeps its connection,
 //! [`relay`] moves the bodies, [`record`] notes the ending. [`shared`] is what all connections of a worker
-//! share, [`client`] and [`request`] are what an exchange works on.
+//! share, [`client`], [`request`] and [`answer`] are what an exchange works on.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -24,6 +24,7 @@ mod relay;
 
 mod record;
 
+mod answer;
 mod buffers;
 mod client;
 mod deadlines;

@@ -6,67 +6,13 @@ use std::task::{Context, Poll, ready};
 
 use berth_http1::Body;
 
-use super::attempt::Answered;
+use super::answer::{AnswerBody, Answered};
 use super::client::{Client, Next};
 use super::failure::Failure;
 use super::record::Record;
 use super::request::Request;
 use super::shared::Worker;
 use super::stream::poll_read;
-
-/// An answer whose head has been sent on.
-#[derive(Debug)]
-pub(crate) struct AnswerBody {
-    body: Body,
-    /// The chunks are taken apart for a client that does not know them.
-    unchunk: bool,
-    /// The upstream would take another request, as far as its answer says.
-    reusable: bool,
-    /// The client was told that it may send another request.
-    keep_alive: bool,
-    /// The upstream ended its connection, which ends a body that has no other end.
-    ended: bool,
-    pub(crate) relayed_bytes: u64,
-}
-
-impl AnswerBody {
-    pub(crate) fn new(body: Body, unchunk: bool, reusable: bool, keep_alive: bool) -> Self {
-        Self { body, unchunk, reusable, keep_alive, ended: false, relayed_bytes: 0 }
-    }
-
-    /// Takes bytes that go on as they are; tells how many of them are the body's.
-    pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<usize, &'static str> {
-        let taken = self.body.advance(bytes).map_err(|bad| bad.0)?;
-        self.noted(bytes, taken);
-        Ok(taken)
-    }
-
-    /// Takes bytes and appends what the client gets of them.
-    pub(crate) fn append(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), &'static str> {
-        let taken = match &mut self.body {
-            Body::Chunked(chunks) if self.unchunk => {
-                chunks.advance(bytes, |range| out.extend_from_slice(&bytes[range])).map_err(|bad| bad.0)?
-            }
-            body => {
-                let taken = body.advance(bytes).map_err(|bad| bad.0)?;
-                out.extend_from_slice(&bytes[..taken]);
-                taken
-            }
-        };
-        self.noted(bytes, taken);
-        Ok(())
-    }
-
-    fn noted(&mut self, bytes: &[u8], taken: usize) {
-        self.relayed_bytes += taken as u64;
-        // Bytes behind the answer belong to no request: this connection cannot be trusted with another.
-        self.reusable &= taken == bytes.len();
-    }
-
-    fn is_complete(&self) -> bool {
-        self.ended || self.body.is_complete()
-    }
-}
 
 /// Relays the bodies to their end, and keeps the upstream connection if it can serve again.
 pub(crate) async fn run(
