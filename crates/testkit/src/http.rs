@@ -80,7 +80,8 @@ impl Http {
         self.try_read_answer().unwrap_or_else(|seen| panic!("no answer; seen: {seen:?}"))
     }
 
-    fn try_read_answer(&mut self) -> Result<Answer, Vec<u8>> {
+    /// Reads one answer; what was seen of it if the connection ends within it.
+    pub fn try_read_answer(&mut self) -> Result<Answer, Vec<u8>> {
         let head = String::from_utf8(self.wire.try_read_until(b"\r\n\r\n")?).expect("a head is text");
         let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
         let body = if let Some(length) = field(&head, "Content-Length") {

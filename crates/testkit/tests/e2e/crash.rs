@@ -1,0 +1,83 @@
+//! Whatever dies, no request is lost that somebody could have served.
+
+use berth_testkit::{Http, Process, Signal, eventually};
+
+use crate::site::{Load, balancer, count_answers, registry, server, short_lived_server};
+
+#[test]
+fn kill_9_under_200_connections_fails_no_get() {
+    let registry = registry();
+    let address = registry.address().to_string();
+    let balancer = balancer(&address);
+    let mut servers: Vec<Process> = (0..3).map(|_| server(&address)).collect();
+    balancer.wait_for_endpoints(3);
+    let load = Load::start(balancer.address, 200);
+    load.wait_for_answers(2_000);
+    servers[0].kill();
+    load.wait_for_answers(5_000);
+    let (failures, answered) = load.stop();
+    assert!(failures.is_empty(), "{} of {answered} failed: {:?}", failures.len(), failures.first());
+}
+
+#[test]
+fn a_hung_server_leaves_when_its_lease_ends_and_may_come_back() {
+    let registry = registry();
+    let address = registry.address().to_string();
+    let balancer = balancer(&address);
+    let hung = short_lived_server(&address);
+    let well = server(&address);
+    balancer.wait_for_endpoints(2);
+    hung.signal(Signal::STOP);
+    let id = format!(":{} ", hung.address().port());
+    balancer.process.wait_for_line(&["instance left", &id, "reason=\"expired\""]);
+    balancer.wait_for_endpoints(1);
+    let counts = count_answers(balancer.address, 20);
+    assert_eq!(counts.keys().collect::<Vec<_>>(), [&well.address().port()]);
+    hung.signal(Signal::CONT);
+    balancer.wait_for_endpoints(2);
+    let counts = count_answers(balancer.address, 20);
+    assert_eq!(counts.values().collect::<Vec<_>>(), [&10, &10], "{counts:?}");
+}
+
+#[test]
+fn when_all_are_killed_the_client_is_told_at_once() {
+    let registry = registry();
+    let address = registry.address().to_string();
+    let balancer = balancer(&address);
+    let mut servers: Vec<Process> = (0..3).map(|_| short_lived_server(&address)).collect();
+    balancer.wait_for_endpoints(3);
+    count_answers(balancer.address, 30);
+    for server in &mut servers {
+        server.kill();
+    }
+    let mut client = Http::connect(balancer.address);
+    let answer = client.get("/");
+    assert_eq!((answer.status, answer.field("Retry-After")), (503, Some("1")));
+    assert_eq!(answer.text(), "No instance of any service accepts a connection.\n");
+    // When the leases are over it is known that there is nobody.
+    balancer.wait_for_endpoints(0);
+    let answer = client.get("/");
+    assert_eq!((answer.status, answer.field("Retry-After")), (503, Some("1")));
+    assert_eq!(answer.text(), "No instance of any service is available.\n");
+    let _back = server(&address);
+    eventually("service again", || (client.get("/").status == 200).then_some(()));
+}
+
+#[test]
+fn the_sentence_names_the_service() {
+    let registry = registry();
+    let address = registry.address().to_string();
+    let web = crate::site::Balancer::start(&["--registry", &address, "--service", "web@1.x"]);
+    let _old = Process::start("server", &["--registry", &address, "--name", "web@0.9.0"]);
+    let _other = Process::start("server", &["--registry", &address, "--name", "api@1.0.0"]);
+    let both = balancer(&address);
+    both.wait_for_endpoints(2);
+    let line = both.process.wait_for_line(&["WARN", "--service"]);
+    assert!(line.contains("api, web"), "{line}");
+    let answer = Http::once(web.address, "/");
+    assert_eq!((answer.status, answer.text()), (503, "No instance of service web@1.x is available.\n"));
+    let right = Process::start("server", &["--registry", &address, "--name", "web@1.4.2"]);
+    web.wait_for_endpoints(1);
+    let counts = count_answers(web.address, 10);
+    assert_eq!(counts.keys().collect::<Vec<_>>(), [&right.address().port()]);
+}

@@ -1,0 +1,9 @@
+//! The main job, end to end: real processes on free ports.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at the first surprise")]
+
+mod commands;
+mod crash;
+mod readme;
+mod restart;
+mod share;
+mod site;
