@@ -1,8 +1,8 @@
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::io;
 use std::time::Duration;
 
+use rustc_hash::FxHashMap;
 use tokio::net::TcpStream;
 
 /// Idle connections that are kept per endpoint and worker.
@@ -12,7 +12,8 @@ const MOST_IDLE: usize = 1024;
 /// one taken: it is the least likely to have been closed meanwhile, and the others get the chance to age out.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
-    idle: RefCell<HashMap<u64, Vec<Idle>>>,
+    // Keys are ours, so the hash need not withstand anybody.
+    idle: RefCell<FxHashMap<u64, Vec<Idle>>>,
 }
 
 #[derive(Debug)]
