@@ -3,7 +3,10 @@
 #![allow(clippy::expect_used, reason = "a test that cannot go on shall fail")]
 
 mod address;
+mod backoff;
 mod event_stream;
 mod fake;
+mod logs;
 mod lookup;
+mod register;
 mod watch;

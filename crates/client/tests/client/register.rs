@@ -1,0 +1,371 @@
+//! Registrations, against scripted registries.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use berth_client::{Error, Registration, Settings, State};
+use serde_json::{Value, json};
+
+use crate::fake::{Call, Fake, Port, hold_clock, pass, pass_until, settle, soon};
+use crate::logs::Logs;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn settings(ports: &[&Port]) -> Settings {
+    let bound: SocketAddr = "[::]:41234".parse().expect("an address");
+    let mut settings = Settings::new("web@1.2.3".parse().expect("a service"), bound);
+    settings.registries = ports.iter().map(|port| port.registry()).collect();
+    settings.id = Some("one".parse().expect("an id"));
+    settings
+}
+
+fn start(ports: &[&Port]) -> Registration {
+    Registration::start(settings(ports)).expect("settings that are right")
+}
+
+/// Answers a registration as a registry does.
+fn accept(call: Call) -> Value {
+    assert_eq!(call.line(), "PUT /v1/services/web/instances/one");
+    let body = call.json();
+    let mut instance = body.clone();
+    let fields = instance.as_object_mut().expect("an object");
+    fields.remove("verify");
+    fields.insert("service".to_owned(), json!("web"));
+    fields.insert("id".to_owned(), json!("one"));
+    call.ok(&json!({"instance": instance, "revision": "00000000000000aa-7", "renew_s": 5.0}));
+    body
+}
+
+/// The next call, letting the pauses between tries pass; and how long it took.
+async fn next_call(fake: &mut Fake, within: Duration) -> (Call, Duration) {
+    pass_until("a call", within, fake.next()).await
+}
+
+/// Starts a registration and lets one registry accept it.
+async fn registered(fake: &mut Fake, port: &Port) -> (Registration, Value) {
+    let registration = start(&[port]);
+    let body = accept(fake.next().await);
+    soon("registered", registration.registered()).await.expect("not ended");
+    (registration, body)
+}
+
+fn is_renewal(call: &Call) -> bool {
+    call.line().starts_with("PUT /v1/services/web/instances/one/lease?run=")
+}
+
+/// Stops while answering the goodbyes; returns how many came.
+async fn stop(registration: Registration, fakes: &mut [&mut Fake]) -> usize {
+    let mut goodbyes = 0;
+    let stopping = registration.stop();
+    tokio::pin!(stopping);
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut stopping => return goodbyes,
+            () = settle() => {}
+        }
+        for fake in fakes.iter_mut() {
+            while !fake.is_quiet() {
+                let call = fake.next().await;
+                assert!(
+                    call.line().starts_with("DELETE /v1/services/web/instances/one?run="),
+                    "{}",
+                    call.line()
+                );
+                call.answer(204, "", "text/plain", "");
+                goodbyes += 1;
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_registers_with_every_registry_and_deregisters_from_each() {
+    let _clock = hold_clock();
+    let (port, other_port) = (Port::reserve(), Port::reserve());
+    let (mut fake, mut other_fake) = (port.listen(), other_port.listen());
+    let mut settings = settings(&[&port, &other_port]);
+    settings.meta.insert("color".to_owned(), "blue".to_owned());
+    settings.token = Some("s3cret".to_owned());
+    let registration = Registration::start(settings).expect("settings that are right");
+
+    let call = fake.next().await;
+    assert_eq!(call.header("authorization"), Some("Bearer s3cret"));
+    let body = accept(call);
+    assert_eq!(body, accept(other_fake.next().await), "both see the same identity");
+    assert_eq!(body["run"], registration.run().to_string());
+    assert_eq!((&body["host"], &body["port"]), (&json!("127.0.0.1"), &json!(41234)));
+    assert_eq!((&body["version"], &body["meta"]["color"]), (&json!("1.2.3"), &json!("blue")));
+
+    let both = |state: &State| state.registered_at.len() == 2;
+    soon("both accept", registration.states().wait_for(both)).await.expect("it runs");
+    assert_eq!(stop(registration, &mut [&mut fake, &mut other_fake]).await, 2);
+    pass(20 * SECOND).await;
+    assert!(fake.is_quiet() && other_fake.is_quiet(), "nothing comes after the goodbye");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_bound_address_is_registered_as_it_is() {
+    let _clock = hold_clock();
+    let port = Port::reserve();
+    let mut fake = port.listen();
+    let cases = [
+        ("127.0.0.2:80", "127.0.0.2"),
+        ("[::1]:80", "::1"),
+        ("[::ffff:10.0.0.7]:80", "10.0.0.7"),
+        ("0.0.0.0:80", "127.0.0.1"),
+        ("[::]:80", "127.0.0.1"),
+    ];
+    for (bound, host) in cases {
+        let bound = bound.parse().expect("an address");
+        let registration = Registration::start(Settings { listening: bound, ..settings(&[&port]) });
+        let body = accept(fake.next().await);
+        assert_eq!(body["host"], host, "{bound}");
+        drop(registration);
+        settle().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn renewals_come_as_often_as_the_registry_asks_with_jitter() {
+    let _clock = hold_clock();
+    let port = Port::reserve();
+    let mut fake = port.listen();
+    let (registration, _) = registered(&mut fake, &port).await;
+    let mut pauses = Vec::new();
+    for _ in 0..12 {
+        let (call, pause) = next_call(&mut fake, 6 * SECOND).await;
+        assert_eq!(
+            call.line(),
+            format!("PUT /v1/services/web/instances/one/lease?run={}", registration.run())
+        );
+        call.ok(&json!({"renew_s": 5.0}));
+        settle().await;
+        pauses.push(pause);
+    }
+    let bounds = Duration::from_millis(4_400)..Duration::from_millis(5_600);
+    assert!(pauses.iter().all(|pause| bounds.contains(pause)), "{pauses:?}");
+    pauses.sort_unstable();
+    pauses.dedup();
+    assert!(pauses.len() > 2, "no jitter: {pauses:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registry_that_forgot_it_is_told_again_the_same() {
+    let _clock = hold_clock();
+    let port = Port::reserve();
+    let mut fake = port.listen();
+    let (registration, body) = registered(&mut fake, &port).await;
+    let (call, _) = next_call(&mut fake, 6 * SECOND).await;
+    assert!(is_renewal(&call));
+    call.problem(404, "", &json!({"status": 404}));
+    assert_eq!(accept(fake.next().await), body);
+    soon("registered", registration.registered()).await.expect("not ended");
+    let (call, _) = next_call(&mut fake, 6 * SECOND).await;
+    assert!(is_renewal(&call));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_on_purpose_is_obeyed_and_spread() {
+    let _clock = hold_clock();
+    let logs = Logs::collect();
+    let (port, other_port) = (Port::reserve(), Port::reserve());
+    let (mut fake, mut other_fake) = (port.listen(), other_port.listen());
+    let registration = start(&[&port, &other_port]);
+    accept(fake.next().await);
+    accept(other_fake.next().await);
+    let (call, _) = next_call(&mut fake, 6 * SECOND).await;
+    call.problem(410, "", &json!({"status": 410, "detail": "An operator removed it.", "reason": "removed"}));
+    let ended = |state: &State| state.ended.is_some();
+    soon("it ends", registration.states().wait_for(ended)).await.expect("it ran");
+    let error = registration.registered().await.expect_err("ended");
+    assert!(error.to_string().contains("An operator removed it."), "{error}");
+    assert_eq!(logs.count("ended on purpose"), 1);
+
+    // The other registry may have been just about to be renewed with.
+    let mut call = other_fake.next().await;
+    while is_renewal(&call) {
+        call.ok(&json!({"renew_s": 5.0}));
+        call = other_fake.next().await;
+    }
+    assert_eq!(call.line(), format!("DELETE /v1/services/web/instances/one?run={}", registration.run()));
+    call.answer(204, "", "text/plain", "");
+    pass(60 * SECOND).await;
+    assert!(fake.is_quiet() && other_fake.is_quiet(), "it registers no more");
+    registration.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_too_old_at_once_stops() {
+    let _clock = hold_clock();
+    let port = Port::reserve();
+    let mut fake = port.listen();
+    let registration = start(&[&port]);
+    fake.next().await.problem(410, "", &json!({"status": 410, "reason": "replaced"}));
+    soon("it ends", registration.registered()).await.expect_err("ended");
+    pass(60 * SECOND).await;
+    assert!(fake.is_quiet());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_logged_once_and_survived() {
+    let _clock = hold_clock();
+    let logs = Logs::collect();
+    let port = Port::reserve();
+    let registration = start(&[&port]);
+    let away = format!("registry {} is away, trying again", port.registry());
+    pass(10 * SECOND).await;
+    assert_eq!(logs.count(&away), 1);
+
+    let mut fake = port.listen();
+    let (call, _) = next_call(&mut fake, 4 * SECOND).await;
+    accept(call);
+    soon("registered", registration.registered()).await.expect("not ended");
+    assert_eq!(logs.count(" registered registry="), 1);
+    drop(fake);
+    let forgotten = |state: &State| state.registered_at.is_empty();
+    let mut states = registration.states();
+    let _ = pass_until("the outage shows", 6 * SECOND, states.wait_for(forgotten)).await;
+    pass(10 * SECOND).await;
+    assert_eq!(logs.count(&away), 2);
+
+    // It lost its memory meanwhile.
+    let mut fake = port.listen();
+    let (call, _) = next_call(&mut fake, 4 * SECOND).await;
+    assert!(is_renewal(&call));
+    call.problem(404, "", &json!({"status": 404}));
+    accept(fake.next().await);
+    soon("registered", registration.registered()).await.expect("not ended");
+    assert_eq!(logs.count("registered again"), 1);
+    assert_eq!(logs.count("is away"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pauses_between_tries_grow_and_honour_the_registry() {
+    let _clock = hold_clock();
+    let port = Port::reserve();
+    let mut fake = port.listen();
+    let _registration = start(&[&port]);
+    // Closed without an answer, seven times.
+    drop(fake.next().await);
+    let mut pauses = Vec::new();
+    for _ in 0..6 {
+        let (call, pause) = next_call(&mut fake, 4 * SECOND).await;
+        drop(call);
+        settle().await;
+        pauses.push(pause);
+    }
+    assert!(pauses[0] <= SECOND / 5 && pauses[5] >= SECOND, "{pauses:?}");
+    let (call, _) = next_call(&mut fake, 4 * SECOND).await;
+    call.problem(503, "retry-after: 8\r\n", &json!({"status": 503}));
+    settle().await;
+    let (call, pause) = next_call(&mut fake, 20 * SECOND).await;
+    assert!(pause >= 8 * SECOND, "{pause:?}");
+    accept(call);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_logged_with_its_mend_and_tried_again_slowly() {
+    let _clock = hold_clock();
+    let logs = Logs::collect();
+    let port = Port::reserve();
+    let mut fake = port.listen();
+    let registration = start(&[&port]);
+    let body = json!({"status": 422, "detail": "Nobody answers.", "field": "port", "mend": "Bind it first."});
+    fake.next().await.problem(422, "", &body);
+    settle().await;
+    for _ in 0..2 {
+        let (call, pause) = next_call(&mut fake, 10 * SECOND).await;
+        assert!(pause >= Duration::from_millis(400), "{pause:?}");
+        call.problem(422, "", &body);
+        settle().await;
+    }
+    assert_eq!(logs.count("refused this instance"), 1);
+    assert_eq!(logs.count("mend=\"Bind it first.\""), 1);
+    let (call, _) = next_call(&mut fake, 20 * SECOND).await;
+    accept(call);
+    soon("registered", registration.registered()).await.expect("not ended");
+}
+
+#[tokio::test(start_paused = true)]
+async fn draining_is_told_at_once_and_repeated() {
+    let _clock = hold_clock();
+    let port = Port::reserve();
+    let mut fake = port.listen();
+    let (registration, body) = registered(&mut fake, &port).await;
+    assert_eq!(body["draining"], false);
+    registration.set_draining(true);
+    assert_eq!(accept(fake.next().await)["draining"], true);
+    registration.set_draining(true);
+    let (call, _) = next_call(&mut fake, 6 * SECOND).await;
+    assert!(is_renewal(&call), "saying it twice is no news");
+    call.problem(404, "", &json!({"status": 404}));
+    assert_eq!(accept(fake.next().await)["draining"], true);
+    settle().await;
+    registration.set_draining(false);
+    assert_eq!(accept(fake.next().await)["draining"], false);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_goodbye_waits_for_the_call_before_it_but_not_for_ever() {
+    let _clock = hold_clock();
+    let (port, hung_port) = (Port::reserve(), Port::reserve());
+    let (mut fake, mut hung) = (port.listen(), hung_port.listen());
+    let registration = start(&[&port, &hung_port]);
+    let call = fake.next().await;
+    let held = hung.next().await;
+    let stopping = tokio::spawn(registration.stop());
+    settle().await;
+    assert!(fake.is_quiet(), "a goodbye that overtakes the registration would be undone by it");
+    accept(call);
+    let call = fake.next().await;
+    assert!(call.line().starts_with("DELETE "), "{}", call.line());
+    call.answer(204, "", "text/plain", "");
+    let (_, passed) = pass_until("it stops", 2 * SECOND, stopping).await;
+    assert!(passed <= SECOND + SECOND / 10, "{passed:?}");
+    drop(held);
+    pass(20 * SECOND).await;
+    assert!(hung.is_quiet());
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_it_says_nothing() {
+    let _clock = hold_clock();
+    let port = Port::reserve();
+    let mut fake = port.listen();
+    let (registration, _) = registered(&mut fake, &port).await;
+    drop(registration);
+    pass(20 * SECOND).await;
+    assert!(fake.is_quiet());
+}
+
+#[tokio::test(start_paused = true)]
+async fn settings_are_checked_before_anything_is_sent() {
+    let port = Port::reserve();
+    let long = "x".repeat(200);
+    let cases: [(&str, Settings); 4] = [
+        ("weight", Settings { weight: 0, ..settings(&[&port]) }),
+        ("zone", Settings { zone: Some(long), ..settings(&[&port]) }),
+        ("port", Settings { listening: "127.0.0.1:0".parse().expect("an address"), ..settings(&[&port]) }),
+        ("registry", settings(&[])),
+    ];
+    for (field, settings) in cases {
+        match Registration::start(settings) {
+            Err(Error::Invalid(invalid)) => assert_eq!(invalid.field, field),
+            other => panic!("{field}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_is_made_where_none_is_given() {
+    let port = Port::reserve();
+    let ids: Vec<String> = (0..2)
+        .map(|_| {
+            Registration::start(Settings { id: None, ..settings(&[&port]) }).expect("settings that are right")
+        })
+        .map(|registration| registration.id().to_string())
+        .collect();
+    assert_eq!(ids[0].len(), 16);
+    assert_ne!(ids[0], ids[1]);
+}
