@@ -139,15 +139,6 @@ pub(crate) fn has_type(headers: &HeaderMap, media_type: &str) -> bool {
     essence.is_some_and(|essence| essence.eq_ignore_ascii_case(media_type))
 }
 
-/// The outer layers of an HTTP client's error repeat the address; the cause stands at the end.
-pub(crate) fn innermost(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string()
-}
-
 /// The pause in seconds; a registry sends no dates here.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;

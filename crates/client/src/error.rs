@@ -5,7 +5,6 @@ use berth_model::{Invalid, Reason};
 use serde::{Deserialize, Deserializer};
 
 use crate::RegistryAddress;
-use crate::call::innermost;
 
 /// What went wrong between this process and a registry.
 #[derive(Debug, thiserror::Error)]
@@ -138,4 +137,13 @@ impl fmt::Display for Problem {
 fn known_reason<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Reason>, D::Error> {
     let value = serde_json::Value::deserialize(from)?;
     Ok(serde_json::from_value(value).ok())
+}
+
+/// The outer layers of an HTTP client's error repeat the address; the cause stands at the end.
+pub(crate) fn innermost(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
 }

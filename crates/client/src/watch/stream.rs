@@ -9,7 +9,8 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::position::Message;
-use crate::call::{Caller, has_type, innermost};
+use crate::call::{Caller, has_type};
+use crate::error::innermost;
 use crate::{Error, Event, EventParser};
 
 /// A silence is counted in slices, so that it grows by one at most while this process itself stands still.
