@@ -1,0 +1,158 @@
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use berth_daemon::{finish, raise_descriptor_limit, shutdown_on_signals};
+use berth_registry::Settings;
+use berth_web::Token;
+use clap::{Args, CommandFactory, error};
+use tokio::net::TcpListener;
+use tracing::debug;
+
+/// What runs at the end has this long: streams end at once, and calls take milliseconds.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How often another free port is tried when the one of 127.0.0.1 is taken on ::1.
+const PORT_TRIES: usize = 16;
+
+/// Run the registry.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  registry listen 9090                 on this machine only (127.0.0.1 and ::1)
+  registry listen 10.0.0.5:9090 --token-file /etc/berth/token
+                                       for other machines, which must show the token
+  registry listen [::]:9090 --insecure for everybody who can reach this machine")]
+pub(super) struct Listen {
+    /// The port, or the address and port. A port alone listens on loopback only.
+    #[arg(value_name = "[ADDR:]PORT")]
+    at: Place,
+    /// A file that holds the token which callers must send.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Let everybody who reaches the port register and remove instances.
+    #[arg(long)]
+    insecure: bool,
+}
+
+/// Where to listen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// 127.0.0.1 and ::1.
+    Loopback(u16),
+    /// One address.
+    Address(SocketAddr),
+}
+
+impl Listen {
+    pub(super) fn run(self) -> ExitCode {
+        if self.at.is_beyond_loopback() && self.token_file.is_none() && !self.insecure {
+            let sentence = format!(
+                "listening on {} lets other machines in: add --token-file FILE, or --insecure to let everybody in",
+                self.at
+            );
+            super::Command::command().error(error::ErrorKind::MissingRequiredArgument, sentence).exit();
+        }
+        finish(self.serve())
+    }
+
+    fn serve(self) -> Result<()> {
+        let token = self.token_file.map(|path| {
+            let text = std::fs::read_to_string(&path);
+            let text = text.with_context(|| format!("cannot read the token file {}", path.display()))?;
+            text.parse::<Token>().with_context(|| format!("the token file {}", path.display()))
+        });
+        let settings = Settings { token: token.transpose()?, ..Settings::default() };
+        debug!(limit = raise_descriptor_limit(), "open files");
+        let runtime = tokio::runtime::Runtime::new().context("cannot start threads")?;
+        runtime.block_on(async {
+            let shutdown = shutdown_on_signals(GRACE).context("cannot listen for signals")?;
+            let listeners = self.at.bind().await?;
+            berth_registry::run(listeners, settings, &shutdown).await;
+            Ok(())
+        })
+    }
+}
+
+impl Place {
+    fn is_beyond_loopback(self) -> bool {
+        match self {
+            Place::Loopback(_) => false,
+            Place::Address(address) => !address.ip().to_canonical().is_loopback(),
+        }
+    }
+
+    async fn bind(self) -> Result<Vec<TcpListener>> {
+        match self {
+            Place::Address(address) => Ok(vec![bind(address).await?]),
+            Place::Loopback(port) => bind_loopback(port).await,
+        }
+    }
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let is_port = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        let port = |text: &str| text.parse().map_err(|_| format!("{text} is no port: use 0 to 65535"));
+        match text.rsplit_once(':') {
+            _ if is_port => Ok(Place::Loopback(port(text)?)),
+            Some(("localhost", rest)) => Ok(Place::Loopback(port(rest)?)),
+            _ => text.parse().map(Place::Address).map_err(|_| {
+                "write a port such as 9090, or an IP address and port such as 10.0.0.5:9090 or [::]:9090"
+                    .to_owned()
+            }),
+        }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Place::Loopback(port) => write!(f, "localhost:{port}"),
+            Place::Address(address) => write!(f, "{address}"),
+        }
+    }
+}
+
+/// Both loopback addresses with one port, because `localhost` may mean either.
+async fn bind_loopback(port: u16) -> Result<Vec<TcpListener>> {
+    for _ in 0..PORT_TRIES {
+        let v4 = bind((Ipv4Addr::LOCALHOST, port).into()).await?;
+        let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, v4.local_addr()?.port()));
+        match TcpListener::bind(v6).await {
+            Ok(v6) => return Ok(vec![v4, v6]),
+            // The free port that the system chose for one address may be taken on the other.
+            Err(error) if error.kind() == ErrorKind::AddrInUse && port == 0 => {}
+            Err(error) if error.kind() == ErrorKind::AddrInUse => return Err(explain(v6, error)),
+            Err(error) => {
+                debug!(%error, "no IPv6 loopback here");
+                return Ok(vec![v4]);
+            }
+        }
+    }
+    bail!("found no port that is free on both 127.0.0.1 and ::1; name one")
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| explain(address, error))
+}
+
+fn explain(address: SocketAddr, error: io::Error) -> anyhow::Error {
+    let mend = match error.kind() {
+        ErrorKind::AddrInUse => {
+            "another program, perhaps another registry, listens there: stop it or use another port"
+        }
+        ErrorKind::PermissionDenied => "ports below 1024 need a privilege: use a higher one",
+        ErrorKind::AddrNotAvailable => "this machine does not have that address",
+        _ => "",
+    };
+    let error = anyhow::Error::new(error);
+    let error = if mend.is_empty() { error } else { error.context(mend) };
+    error.context(format!("cannot listen on {address}"))
+}

@@ -1,0 +1,11 @@
+//! The command `registry`.
+
+mod cli;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    cli::run(cli::Command::parse())
+}

@@ -1,0 +1,84 @@
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use berth_catalog::{ChangeLog, Event, Gap};
+use berth_model::{Change, Instance, Revision};
+use bytes::Bytes;
+use tokio::sync::watch;
+
+/// The log of changes under its own mutex, and the doorbell that tells watchers to read on.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    epoch: u64,
+    // Held for a few instructions, never over an `.await`; renewals never take it.
+    log: Mutex<ChangeLog<Arc<Entry>>>,
+    bell: watch::Sender<()>,
+}
+
+/// One change with its place in history.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) event: Event,
+    pub(crate) revision: Revision,
+    encoded: OnceLock<Bytes>,
+}
+
+impl Entry {
+    /// The change as all watchers get it. Whoever needs it first encodes it, and nobody does so twice.
+    pub(crate) fn encoded(&self) -> &Bytes {
+        self.encoded.get_or_init(|| {
+            let change = Change {
+                revision: self.revision,
+                kind: self.event.kind,
+                instance: Instance::clone(&self.event.instance),
+                reason: self.event.reason,
+            };
+            berth_web::event(&self.revision.to_string(), "change", &crate::feed::json(&change))
+        })
+    }
+}
+
+impl Journal {
+    pub(crate) fn new(epoch: u64, capacity: usize) -> Self {
+        Self { epoch, log: Mutex::new(ChangeLog::new(capacity)), bell: watch::Sender::new(()) }
+    }
+
+    /// Appends changes of one record, whose shard the caller has locked.
+    pub(super) fn append(&self, events: &[Event]) {
+        let mut log = self.log();
+        for event in events {
+            log.append(|sequence| {
+                let revision = self.revision(sequence);
+                Arc::new(Entry { event: event.clone(), revision, encoded: OnceLock::new() })
+            });
+        }
+    }
+
+    /// Wakes the watchers.
+    pub(super) fn ring(&self) {
+        self.bell.send_replace(());
+    }
+
+    /// Rings after each append, perhaps once for several.
+    pub(crate) fn bell(&self) -> watch::Receiver<()> {
+        self.bell.subscribe()
+    }
+
+    /// The newest point in history.
+    pub(crate) fn head(&self) -> Revision {
+        let head = self.log().head();
+        self.revision(head)
+    }
+
+    /// At most `limit` entries after the cursor, oldest first.
+    pub(crate) fn since(&self, cursor: u64, limit: usize) -> Result<Vec<Arc<Entry>>, Gap> {
+        self.log().since(cursor).map(|entries| entries.take(limit).cloned().collect())
+    }
+
+    fn revision(&self, sequence: u64) -> Revision {
+        Revision { epoch: self.epoch, sequence }
+    }
+
+    fn log(&self) -> MutexGuard<'_, ChangeLog<Arc<Entry>>> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
