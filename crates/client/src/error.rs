@@ -54,6 +54,15 @@ impl Error {
         }
     }
 
+    /// What happened, without saying where: for a line that names the registry itself.
+    pub fn why(&self) -> String {
+        match self {
+            Error::Invalid(invalid) => invalid.to_string(),
+            Error::Unreachable { why, .. } | Error::Broken { why, .. } => why.clone(),
+            Error::Refused { problem, .. } => problem.to_string(),
+        }
+    }
+
     /// 404: the registry does not know this run (any more). Its owner registers again.
     pub fn is_not_found(&self) -> bool {
         self.status() == Some(404)

@@ -154,7 +154,8 @@ impl Keeper {
         match self.lookup.end(&self.owner.service, &self.owner.id, Some(self.owner.run)).await {
             Ok(()) => info!(%registry, "deregistered"),
             Err(error) if error.is_not_found() || error.is_gone() => debug!(%error, "already gone"),
-            Err(error) => warn!(%error, "not deregistered: the lease runs out"),
+            Err(error) if self.trouble == Some(Trouble::Away) => debug!(%error, "still away"),
+            Err(error) => warn!(%registry, why = %error.why(), "not deregistered: the lease runs out"),
         }
     }
 
@@ -172,14 +173,14 @@ impl Keeper {
     fn failed(&mut self, error: &Error) -> Next {
         self.set_registered(false);
         if error.is_gone() {
-            return Next::Ended(error.to_string());
+            return Next::Ended(error.why());
         }
         if error.is_passing() {
             self.tell_trouble(Trouble::Away, error);
             return Next::After(self.backoff.next_pause().max(error.retry_after().unwrap_or_default()));
         }
         // Somebody has to mend this instance or the registry, and may do it while both run.
-        self.tell_trouble(Trouble::Refused(error.to_string()), error);
+        self.tell_trouble(Trouble::Refused(error.why()), error);
         Next::After(self.slow_backoff.next_pause())
     }
 
@@ -218,7 +219,7 @@ impl Keeper {
         }
         let registry = self.lookup.address();
         match (&trouble, error.problem()) {
-            (Trouble::Away, _) => warn!(why = %error, "registry {registry} is away, trying again"),
+            (Trouble::Away, _) => warn!(why = %error.why(), "registry {registry} is away, trying again"),
             (Trouble::Refused(why), None) => {
                 error!(why, "registry {registry} cannot be used, trying again slowly");
             }

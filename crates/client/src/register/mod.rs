@@ -84,7 +84,8 @@ impl Registration {
         let (state_sender, state) = watch::channel(State::default());
         let stop = CancellationToken::new();
         let mut keepers = JoinSet::new();
-        for registry in settings.registries {
+        // One that is named twice is told once.
+        for registry in settings.registries.into_iter().collect::<BTreeSet<_>>() {
             let lookup = Lookup::new(registry, settings.token.clone())?;
             let keeper = Keeper::new(lookup, owner.clone(), said.clone(), state_sender.clone(), stop.clone());
             keepers.spawn(keeper.run());
