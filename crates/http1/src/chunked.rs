@@ -19,24 +19,42 @@ pub struct BadChunk(pub &'static str);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// Before or among the digits of a size.
-    Size { digits: u8, size: u64 },
+    Size {
+        digits: u8,
+        size: u64,
+    },
     /// After `;` behind a size.
-    Extension { bytes: u16, size: u64 },
+    Extension {
+        bytes: u16,
+        size: u64,
+    },
     /// After the CR behind a size.
-    SizeLf { size: u64 },
+    SizeLf {
+        size: u64,
+    },
     /// Inside a chunk's data.
-    Data { left: u64 },
+    Data {
+        left: u64,
+    },
     /// After a chunk's data.
     DataCr,
     DataLf,
     /// At the start of a trailer line, or of the last, empty line.
-    LineStart { bytes: u16 },
+    LineStart {
+        bytes: u16,
+    },
     /// In a trailer line's name.
-    Name { bytes: u16 },
+    Name {
+        bytes: u16,
+    },
     /// In a trailer line's value.
-    Value { bytes: u16 },
+    Value {
+        bytes: u16,
+    },
     /// After the CR behind a trailer line.
-    ValueLf { bytes: u16 },
+    ValueLf {
+        bytes: u16,
+    },
     /// After the CR of the last, empty line.
     EndLf,
     Complete,
@@ -85,7 +103,9 @@ impl Chunked {
 
 fn step(state: State, byte: u8) -> Result<State, BadChunk> {
     Ok(match (state, byte) {
-        (State::Size { digits: 1.., size }, b'\r') | (State::Extension { size, .. }, b'\r') => State::SizeLf { size },
+        (State::Size { digits: 1.., size }, b'\r') | (State::Extension { size, .. }, b'\r') => {
+            State::SizeLf { size }
+        }
         (State::Size { digits: 1.., size }, b';') => State::Extension { bytes: 0, size },
         (State::Size { digits, size }, _) => {
             let digit = char::from(byte).to_digit(16).ok_or(BadChunk("a chunk size is not hexadecimal"))?;
@@ -98,7 +118,10 @@ fn step(state: State, byte: u8) -> Result<State, BadChunk> {
             if byte != b'\t' && byte.is_ascii_control() {
                 return Err(BadChunk("a chunk extension has a control character"));
             }
-            State::Extension { bytes: count(bytes, MAX_EXTENSION_BYTES, "a chunk extension is too long")?, size }
+            State::Extension {
+                bytes: count(bytes, MAX_EXTENSION_BYTES, "a chunk extension is too long")?,
+                size,
+            }
         }
         (State::SizeLf { size: 0 }, b'\n') => State::LineStart { bytes: 0 },
         (State::SizeLf { size }, b'\n') => State::Data { left: size },

@@ -45,16 +45,52 @@ pub fn write_request(head: &RequestHead<'_, '_>, origin: &Origin<'_>, out: &mut 
     if head.absolute || head.host.is_none() {
         line(out, "Host", &[host]);
     }
-    match head.forwarded_for.filter(|_| origin.trusted) {
-        Some(before) => line(out, "X-Forwarded-For", &[before, ", ", origin.peer]),
-        None => line(out, "X-Forwarded-For", &[origin.peer]),
-    }
-    if !(origin.trusted && head.claims != 0) {
+    if origin.trusted && head.claims != 0 {
+        continue_claims(head, dropped, origin, host, out);
+    } else {
+        line(out, "X-Forwarded-For", &[origin.peer]);
         line(out, "X-Forwarded-Proto", &[origin.scheme]);
         line(out, "X-Forwarded-Host", &[host]);
         line(out, "X-Real-IP", &[origin.peer]);
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// Adds to what a trusted peer said of those it forwards for, and says what it left out.
+#[cold]
+fn continue_claims(
+    head: &RequestHead<'_, '_>,
+    dropped: u128,
+    origin: &Origin<'_>,
+    host: &str,
+    out: &mut Vec<u8>,
+) {
+    let mut nearest = origin.peer;
+    out.extend_from_slice(b"X-Forwarded-For: ");
+    // Several lines are one list (RFC 9110 §5.3).
+    for field in head.fields.iter().filter(|field| classify(field.name) == Field::ForwardedFor) {
+        let Some(before) = std::str::from_utf8(field.value).ok().filter(|value| !value.is_empty()) else {
+            continue;
+        };
+        out.extend_from_slice(before.as_bytes());
+        out.extend_from_slice(b", ");
+        nearest = before.rsplit(',').next().map_or(nearest, str::trim);
+    }
+    out.extend_from_slice(origin.peer.as_bytes());
+    out.extend_from_slice(b"\r\n");
+    let left_out = |name: &str| {
+        let named = |(index, field): (usize, &Header<'_>)| {
+            field.name.eq_ignore_ascii_case(name) && dropped & (1 << index) == 0
+        };
+        !head.fields.iter().enumerate().any(named)
+    };
+    for (name, value) in
+        [("X-Forwarded-Proto", origin.scheme), ("X-Forwarded-Host", host), ("X-Real-IP", nearest)]
+    {
+        if left_out(name) {
+            line(out, name, &[value]);
+        }
+    }
 }
 
 /// How the connection to the client goes on after an answer.
@@ -69,16 +105,17 @@ pub struct Downstream {
 /// Whether the answer head may be passed to the client exactly as it came.
 #[inline]
 pub fn passes_unchanged(head: &ResponseHead<'_, '_>, client: Downstream) -> bool {
-    head.dropped == 0 && head.version == Version::Http11 && client.version == Version::Http11 && client.keep_alive
+    head.dropped == 0
+        && head.version == Version::Http11
+        && client.version == Version::Http11
+        && client.keep_alive
 }
 
 /// Appends the answer head that goes to the client: HTTP/1.1 (RFC 9110 §6.2: an intermediary sends its own
-/// version), without the fields of one hop.
-///
-/// With `unchunked` the body's chunks are taken apart on the way, for a client that does not know them.
-pub fn write_response(head: &ResponseHead<'_, '_>, client: Downstream, unchunked: bool, out: &mut Vec<u8>) {
+/// version), without the fields of one hop. A client of HTTP/1.0 is not told of chunks: it does not know them.
+pub fn write_response(head: &ResponseHead<'_, '_>, client: Downstream, out: &mut Vec<u8>) {
     let mut dropped = head.dropped;
-    if unchunked {
+    if client.version == Version::Http10 {
         dropped |= lines_of(head.fields, Field::TransferEncoding);
     }
     out.reserve(head.bytes.len() + 64);
@@ -154,7 +191,8 @@ fn line(out: &mut Vec<u8>, name: &str, value: &[&str]) {
 
 /// The lines of this kind, a bit for each.
 fn lines_of(fields: &[Header<'_>], kind: Field) -> u128 {
-    let bits = fields.iter().enumerate().map(|(index, field)| u128::from(classify(field.name) == kind) << index);
+    let bits =
+        fields.iter().enumerate().map(|(index, field)| u128::from(classify(field.name) == kind) << index);
     bits.fold(0, |all, bit| all | bit)
 }
 

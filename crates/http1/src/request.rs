@@ -1,3 +1,5 @@
+use std::net::Ipv6Addr;
+
 use httparse::{Header, Status};
 
 use crate::fields::{
@@ -35,8 +37,6 @@ pub struct RequestHead<'h, 'b> {
     pub keep_alive: bool,
     /// Whether the client waits for a 100 before it sends the body.
     pub expects_continue: bool,
-    /// The addresses that the client claims to forward for, as one X-Forwarded-For field.
-    pub forwarded_for: Option<&'b str>,
     /// The target came in absolute form, so request line and Host must be written anew.
     pub(crate) absolute: bool,
     pub(crate) fields: &'h [Header<'b>],
@@ -57,7 +57,6 @@ struct Gathered<'b> {
     chunked: bool,
     connection: ConnectionOptions,
     expects_continue: bool,
-    forwarded_for: Option<&'b [u8]>,
     dropped: u128,
     claims: u128,
 }
@@ -80,10 +79,11 @@ impl<'h, 'b> RequestHead<'h, 'b> {
             Ok(Status::Complete(length)) if length <= limits.head_bytes => length,
             Ok(Status::Complete(_)) => return Err(Refusal::HeadTooLarge("the head is too large")),
             Ok(Status::Partial) => return incomplete(bytes, limits).map_or(Ok(None), Err),
-            Err(error) => return Err(refusal_of(error)),
+            Err(error) => return Err(refusal_of(error, bytes)),
         };
         let head = &bytes[..length];
-        let (Some(method), Some(target), Some(version)) = (request.method, request.path, request.version) else {
+        let (Some(method), Some(target), Some(version)) = (request.method, request.path, request.version)
+        else {
             return Err(Refusal::Malformed("the request line is malformed"));
         };
         if offset_of(bytes, method.as_bytes()) != 0 || !lines_end_in_crlf(head, request.headers) {
@@ -122,7 +122,6 @@ impl<'h, 'b> RequestHead<'h, 'b> {
             body: body_length(&gathered, version)?,
             keep_alive: gathered.connection.persistent(version),
             expects_continue: gathered.expects_continue && version == Version::Http11,
-            forwarded_for: gathered.forwarded_for.and_then(|value| std::str::from_utf8(value).ok()),
             absolute: authority.is_some(),
             fields,
             dropped: gathered.dropped,
@@ -165,11 +164,7 @@ fn gather<'b>(fields: &[Header<'b>]) -> Result<Gathered<'b>, Refusal> {
                 gathered.dropped |= bit;
             }
             Field::Expect => gathered.expects_continue = field.value.eq_ignore_ascii_case(b"100-continue"),
-            Field::ForwardedFor => {
-                gathered.forwarded_for = Some(field.value);
-                gathered.claims |= bit;
-            }
-            Field::Forwarded => gathered.claims |= bit,
+            Field::ForwardedFor | Field::Forwarded => gathered.claims |= bit,
             Field::OneHop => gathered.dropped |= bit,
         }
     }
@@ -220,30 +215,49 @@ fn split_target<'b>(method: &str, target: &'b str) -> Result<(Option<&'b str>, &
     }
 }
 
-/// A Host: a name or an address and perhaps a port (RFC 9110 §7.2), no user information.
+/// A Host: a name or an address and perhaps a port (RFC 9110 §7.2), no user information. It is never empty
+/// (RFC 9110 §4.2.1). A comma, which the grammar allows, would look like a list of two.
 fn check_host(value: &[u8]) -> Result<&str, Refusal> {
-    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=%:[]".contains(byte);
-    let text = value.iter().all(allowed).then(|| std::str::from_utf8(value).ok()).flatten();
-    text.ok_or(Refusal::Malformed("Host is malformed"))
+    let malformed = Refusal::Malformed("Host is malformed");
+    let text = std::str::from_utf8(value).map_err(|_| malformed)?;
+    let (is_host, port) = if let Some(bracketed) = text.strip_prefix('[') {
+        let (address, port) = bracketed.split_once(']').ok_or(malformed)?;
+        (address.parse::<Ipv6Addr>().is_ok(), port)
+    } else {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=%".contains(&byte);
+        let (name, port) = text.split_at(text.find(':').unwrap_or(text.len()));
+        (!name.is_empty() && name.bytes().all(allowed), port)
+    };
+    let is_number = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
+    let is_port = port.is_empty() || port.strip_prefix(':').is_some_and(is_number);
+    if is_host && is_port { Ok(text) } else { Err(malformed) }
 }
 
 /// Whether a head that is not all there is already too large.
 fn incomplete(bytes: &[u8], limits: &Limits) -> Option<Refusal> {
-    // A method, two spaces and a version stand beside the target.
-    const REQUEST_LINE_REST_BYTES: usize = 64;
-    if bytes.len() > limits.target_bytes + REQUEST_LINE_REST_BYTES && !bytes.contains(&b'\n') {
+    let target = bytes.split(|byte| *byte == b' ').nth(1);
+    if target.is_some_and(|target| target.len() > limits.target_bytes) {
         return Some(Refusal::TargetTooLong);
     }
     (bytes.len() >= limits.head_bytes).then_some(Refusal::HeadTooLarge("the head is too large"))
 }
 
-fn refusal_of(error: httparse::Error) -> Refusal {
+fn refusal_of(error: httparse::Error, bytes: &[u8]) -> Refusal {
     match error {
         httparse::Error::TooManyHeaders => Refusal::HeadTooLarge("the head has too many fields"),
-        httparse::Error::Version => Refusal::Version,
+        httparse::Error::Version if names_other_version(bytes) => Refusal::Version,
         httparse::Error::HeaderName => Refusal::Malformed("a field name is malformed"),
         httparse::Error::HeaderValue => Refusal::Malformed("a field value is malformed"),
         httparse::Error::NewLine => Refusal::Malformed("a line of the head does not end in CRLF"),
         _ => Refusal::Malformed("the request line is malformed"),
     }
+}
+
+/// Whether the request line ends in a version of HTTP that is none of ours, rather than in something else.
+fn names_other_version(bytes: &[u8]) -> bool {
+    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_end();
+    let word = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
+    let version = word.strip_prefix(b"HTTP/").unwrap_or_default();
+    let is_number = !version.is_empty() && version.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
+    is_number && !matches!(version, b"1.0" | b"1.1")
 }

@@ -38,9 +38,9 @@ impl<'h, 'b> ResponseHead<'h, 'b> {
         let mut response = httparse::Response::new(&mut []);
         let config = httparse::ParserConfig::default();
         let length = match config.parse_response_with_uninit_headers(&mut response, bytes, space) {
-            Ok(Status::Complete(length)) => length,
+            Ok(Status::Complete(length)) if length <= MAX_HEAD_BYTES => length,
             Ok(Status::Partial) if bytes.len() < MAX_HEAD_BYTES => return Ok(None),
-            Ok(Status::Partial) => return Err(BadAnswer("the head is too large")),
+            Ok(_) => return Err(BadAnswer("the head is too large")),
             Err(httparse::Error::TooManyHeaders) => return Err(BadAnswer("the head has too many fields")),
             Err(_) => return Err(BadAnswer("the head is malformed")),
         };
@@ -50,6 +50,10 @@ impl<'h, 'b> ResponseHead<'h, 'b> {
         };
         if !head.starts_with(b"HTTP/") || !lines_end_in_crlf(head, response.headers) {
             return Err(BadAnswer("a line of the head does not end in CRLF"));
+        }
+        // Below 100 there is no class, and nothing may take it for an interim answer.
+        if status < 100 {
+            return Err(BadAnswer("the status code is none"));
         }
         let version = if version == 0 { Version::Http10 } else { Version::Http11 };
         Self::assemble(head, status, version, to_head, response.headers).map(Some)
@@ -70,7 +74,8 @@ impl<'h, 'b> ResponseHead<'h, 'b> {
             match classify(field.name) {
                 Field::ContentLength => {
                     lengths += 1;
-                    length = content_length(field.value).ok_or(BadAnswer("Content-Length is not a number"))?;
+                    length =
+                        content_length(field.value).ok_or(BadAnswer("Content-Length is not a number"))?;
                     framing |= bit;
                 }
                 Field::TransferEncoding => {

@@ -208,7 +208,7 @@ impl Wait<'_> {
         }
         let mut outgoing = self.worker.buffers.take();
         let client = Downstream { version: self.request.version, keep_alive: true };
-        write_response(head, client, false, &mut outgoing);
+        write_response(head, client, &mut outgoing);
         let sent = self.client.outlet.send(&mut self.client.stream, cx, &outgoing);
         self.worker.buffers.give(outgoing);
         sent.map_err(|_| Failure::ClientGone)
@@ -235,7 +235,7 @@ impl Wait<'_> {
             outlet.send(&mut self.client.stream, cx, &bytes[..length + taken])
         } else {
             let mut outgoing = self.worker.buffers.take();
-            write_response(head, client, unchunk, &mut outgoing);
+            write_response(head, client, &mut outgoing);
             answer.append(&bytes[length..], &mut outgoing).map_err(Failure::BadAnswer)?;
             let sent = outlet.send(&mut self.client.stream, cx, &outgoing);
             self.worker.buffers.give(outgoing);
