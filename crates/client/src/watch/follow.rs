@@ -31,7 +31,7 @@ pub(super) async fn follow(
     match Caller::new(address, token) {
         Ok(caller) => Follower::new(caller, service, updates).run().await,
         Err(error) => {
-            let _ = updates.send(Update::Away { why: error.to_string() }).await;
+            let _ = updates.send(Update::Away { why: error.why() }).await;
             // The sender must live on: the reader waits for what comes next, which is nothing.
             std::future::pending::<()>().await;
         }

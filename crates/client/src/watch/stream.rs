@@ -44,7 +44,7 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let why = error.to_string();
+        let why = error.why();
         match error.status() {
             Some(401 | 403) => Failure::Denied { why },
             Some(400..500) => Failure::NoStream { why },
