@@ -1,14 +1,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use berth_model::{Ended, Instance, Revision, ServiceName, Tick};
+use berth_model::{Revision, ServiceName};
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, Stream, stream};
-use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::encode;
 use crate::store::{Entry, Memory};
 use crate::telemetry::{Telemetry, Watching};
 
@@ -38,12 +38,6 @@ pub(crate) fn watch(
     })
 }
 
-/// A value as it stands in an event.
-pub(crate) fn json(value: &impl Serialize) -> String {
-    // Structs of strings and numbers always have a JSON form.
-    serde_json::to_string(value).unwrap_or_default()
-}
-
 struct Watcher {
     store: Arc<Memory>,
     service: Option<ServiceName>,
@@ -53,14 +47,6 @@ struct Watcher {
     ticks: Interval,
     stop: CancellationToken,
     _watching: Watching,
-}
-
-/// [`berth_model::Snapshot`] without copying the instances.
-#[derive(Serialize)]
-struct SnapshotData<'a> {
-    revision: Revision,
-    instances: Vec<&'a Instance>,
-    ended: Vec<Ended>,
 }
 
 impl Watcher {
@@ -77,7 +63,7 @@ impl Watcher {
                 self.cursor = Some(last.revision);
                 let mut bytes = self.encode(&entries);
                 if tick_due {
-                    bytes.extend_from_slice(&tick(last.revision));
+                    bytes.extend_from_slice(&encode::tick(last.revision));
                 }
                 if !bytes.is_empty() {
                     return Some(bytes.freeze());
@@ -87,13 +73,13 @@ impl Watcher {
                 continue;
             }
             if tick_due {
-                return Some(tick(cursor));
+                return Some(encode::tick(cursor));
             }
             tokio::select! {
                 () = self.stop.cancelled() => {}
                 // The store, which holds the bell's other end, lives as long as the watcher.
                 _ = self.bell.changed() => {}
-                _ = self.ticks.tick() => return Some(tick(cursor)),
+                _ = self.ticks.tick() => return Some(encode::tick(cursor)),
             }
         }
     }
@@ -107,12 +93,7 @@ impl Watcher {
     fn snapshot(&mut self) -> Bytes {
         let reading = self.store.read(self.service.as_ref());
         self.cursor = Some(reading.revision);
-        let data = SnapshotData {
-            revision: reading.revision,
-            instances: reading.instances().map(Arc::as_ref).collect(),
-            ended: reading.ended().collect(),
-        };
-        berth_web::event(&reading.revision.to_string(), "snapshot", &json(&data))
+        encode::snapshot(reading.revision, reading.instances(), reading.ended())
     }
 
     fn encode(&self, entries: &[Arc<Entry>]) -> BytesMut {
@@ -123,8 +104,4 @@ impl Watcher {
         entries.iter().filter(is_asked).for_each(|entry| bytes.extend_from_slice(entry.encoded()));
         bytes
     }
-}
-
-fn tick(revision: Revision) -> Bytes {
-    berth_web::event(&revision.to_string(), "tick", &json(&Tick { revision }))
 }

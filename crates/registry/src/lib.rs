@@ -5,6 +5,7 @@
 
 mod api;
 mod config;
+mod encode;
 mod feed;
 mod gate;
 mod store;

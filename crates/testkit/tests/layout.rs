@@ -68,7 +68,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "listener",
         ],
     ),
-    ("registry", &["cli", "api", "feed", "telemetry", "store", "config"]),
+    ("registry", &["cli", "api", "feed", "store", "encode", "telemetry", "gate", "config"]),
     ("client", &["register", "watch", "event_stream", "lookup", "call", "backoff", "error", "address"]),
     ("web", &["protect", "serve", "observe", "sse", "body", "access", "problem"]),
 ];

@@ -5,6 +5,8 @@ use berth_model::{Change, Instance, Revision};
 use bytes::Bytes;
 use tokio::sync::watch;
 
+use crate::encode;
+
 /// The log of changes under its own mutex, and the doorbell that tells watchers to read on.
 #[derive(Debug)]
 pub(crate) struct Journal {
@@ -32,7 +34,7 @@ impl Entry {
                 instance: Instance::clone(&self.event.instance),
                 reason: self.event.reason,
             };
-            berth_web::event(&self.revision.to_string(), "change", &crate::feed::json(&change))
+            encode::change(&change)
         })
     }
 }
