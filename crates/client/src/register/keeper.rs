@@ -17,6 +17,9 @@ const SHORTEST_RENEWAL: Duration = Duration::from_millis(100);
 /// Renewals come no slower than the longest lease.
 const LONGEST_RENEWAL: Duration = Duration::from_secs(3600);
 
+/// How often a goodbye is tried. Saying it twice does no harm, as it names the run.
+const GOODBYE_TRIES: u32 = 3;
+
 /// Keeps a run registered with one registry.
 pub(super) struct Keeper {
     lookup: Lookup,
@@ -146,16 +149,26 @@ impl Keeper {
         }
     }
 
-    async fn deregister(&self) {
+    async fn deregister(&mut self) {
         if !self.was_sent {
             return;
         }
-        let registry = self.lookup.address();
-        match self.lookup.end(&self.owner.service, &self.owner.id, Some(self.owner.run)).await {
-            Ok(()) => info!(%registry, "deregistered"),
-            Err(error) if error.is_not_found() || error.is_gone() => debug!(%error, "already gone"),
-            Err(error) if self.trouble == Some(Trouble::Away) => debug!(%error, "still away"),
-            Err(error) => warn!(%registry, why = %error.why(), "not deregistered: the lease runs out"),
+        let owner = self.owner.clone();
+        self.backoff.reset();
+        for tries_left in (0..GOODBYE_TRIES).rev() {
+            let registry = self.lookup.address();
+            match self.lookup.end(&owner.service, &owner.id, Some(owner.run)).await {
+                Ok(()) => return info!(%registry, "deregistered"),
+                Err(error) if error.is_not_found() || error.is_gone() => {
+                    return debug!(%error, "already gone");
+                }
+                Err(error) if self.trouble == Some(Trouble::Away) => return debug!(%error, "still away"),
+                // It may have been restarted under a connection that we kept, or be catching its breath.
+                Err(error) if error.is_passing() && tries_left > 0 => sleep(self.backoff.next_pause()).await,
+                Err(error) => {
+                    return warn!(%registry, why = %error.why(), "not deregistered: the lease runs out");
+                }
+            }
         }
     }
 

@@ -329,6 +329,21 @@ async fn the_goodbye_waits_for_the_call_before_it_but_not_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_goodbye_that_came_at_a_bad_moment_is_said_again() {
+    let _clock = hold_clock();
+    let port = Port::reserve();
+    let mut fake = port.listen();
+    let (registration, _) = registered(&mut fake, &port).await;
+    let stopping = tokio::spawn(registration.stop());
+    fake.next().await.problem(503, "", &json!({"status": 503}));
+    let (call, _) = next_call(&mut fake, SECOND).await;
+    assert!(call.line().starts_with("DELETE "), "{}", call.line());
+    call.answer(204, "", "text/plain", "");
+    soon("it stops", stopping).await.expect("no panic");
+    assert!(fake.is_quiet());
+}
+
+#[tokio::test(start_paused = true)]
 async fn dropping_it_says_nothing() {
     let _clock = hold_clock();
     let port = Port::reserve();
@@ -336,6 +351,18 @@ async fn dropping_it_says_nothing() {
     let (registration, _) = registered(&mut fake, &port).await;
     drop(registration);
     pass(20 * SECOND).await;
+    assert!(fake.is_quiet());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registry_named_twice_is_told_once() {
+    let _clock = hold_clock();
+    let port = Port::reserve();
+    let mut fake = port.listen();
+    let registration = start(&[&port, &port]);
+    accept(fake.next().await);
+    soon("registered", registration.registered()).await.expect("not ended");
+    settle().await;
     assert!(fake.is_quiet());
 }
 
