@@ -183,10 +183,50 @@ fn body_length(gathered: &Gathered<'_>, version: Version) -> Result<BodyLength, 
     }
 }
 
+/// The bytes of a request target: visible ASCII but for the mark of a fragment.
+const TARGET_BYTES: [bool; 256] = {
+    let mut allowed = [false; 256];
+    let mut byte = b'!';
+    while byte <= b'~' {
+        allowed[byte as usize] = byte != b'#';
+        byte += 1;
+    }
+    allowed
+};
+
+/// The bytes of a host's name (`reg-name` of RFC 3986 §3.2.2), without the comma: it would look like a list.
+const NAME_BYTES: [bool; 256] = {
+    let mut allowed = [false; 256];
+    let mut index = 0;
+    while index < 256 {
+        let byte = index as u8;
+        allowed[index] = byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                b'-' | b'.'
+                    | b'_'
+                    | b'~'
+                    | b'%'
+                    | b'!'
+                    | b'$'
+                    | b'&'
+                    | b'\''
+                    | b'('
+                    | b')'
+                    | b'*'
+                    | b'+'
+                    | b';'
+                    | b'='
+            );
+        index += 1;
+    }
+    allowed
+};
+
 /// Splits the request target (RFC 9112 §3.2) into the authority of an absolute form and the origin form.
 fn split_target<'b>(method: &str, target: &'b str) -> Result<(Option<&'b str>, &'b str), Refusal> {
     // The parser lets obs-text through; a fragment never travels.
-    if !target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
+    if !target.bytes().all(|byte| TARGET_BYTES[usize::from(byte)]) {
         return Err(Refusal::Malformed("the request target has a character that must be encoded"));
     }
     if method == "CONNECT" {
@@ -216,7 +256,7 @@ fn split_target<'b>(method: &str, target: &'b str) -> Result<(Option<&'b str>, &
 }
 
 /// A Host: a name or an address and perhaps a port (RFC 9110 §7.2), no user information. It is never empty
-/// (RFC 9110 §4.2.1). A comma, which the grammar allows, would look like a list of two.
+/// (RFC 9110 §4.2.1).
 fn check_host(value: &[u8]) -> Result<&str, Refusal> {
     let malformed = Refusal::Malformed("Host is malformed");
     let text = std::str::from_utf8(value).map_err(|_| malformed)?;
@@ -224,9 +264,8 @@ fn check_host(value: &[u8]) -> Result<&str, Refusal> {
         let (address, port) = bracketed.split_once(']').ok_or(malformed)?;
         (address.parse::<Ipv6Addr>().is_ok(), port)
     } else {
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=%".contains(&byte);
-        let (name, port) = text.split_at(text.find(':').unwrap_or(text.len()));
-        (!name.is_empty() && name.bytes().all(allowed), port)
+        let end = value.iter().position(|byte| !NAME_BYTES[usize::from(*byte)]).unwrap_or(value.len());
+        (end > 0, &text[end..])
     };
     let is_number = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
     let is_port = port.is_empty() || port.strip_prefix(':').is_some_and(is_number);
