@@ -76,6 +76,13 @@ pub struct Bound {
     admin: Option<TcpListener>,
 }
 
+impl Bound {
+    /// Where the admin port is, if there is one.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+}
+
 /// Claims the ports.
 ///
 /// # Errors

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 /// that passes ever waits so long.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-const PAUSE: Duration = Duration::from_millis(5);
+pub(crate) const PAUSE: Duration = Duration::from_millis(5);
 
 /// Asks again and again until there is an answer.
 pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {

@@ -2,6 +2,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 
 use crate::PATIENCE;
+use crate::patience::PAUSE;
 
 /// One end of a TCP connection, byte by byte.
 #[derive(Debug)]
@@ -9,6 +10,7 @@ pub struct Wire {
     stream: TcpStream,
     /// Read, but not yet asked for.
     ahead: Vec<u8>,
+    was_reset: bool,
 }
 
 impl Wire {
@@ -21,7 +23,7 @@ impl Wire {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream, ahead: Vec::new() }
+        Self { stream, ahead: Vec::new(), was_reset: false }
     }
 
     /// The address of this end.
@@ -77,6 +79,12 @@ impl Wire {
         std::mem::take(&mut self.ahead)
     }
 
+    /// Reads to the end of the connection, and tells whether that was a reset.
+    pub fn read_to_reset(&mut self) -> (Vec<u8>, bool) {
+        let seen = self.read_to_end();
+        (seen, self.was_reset)
+    }
+
     /// Asserts that the other end closes without another byte.
     pub fn expect_end(&mut self) {
         let rest = self.read_to_end();
@@ -100,6 +108,32 @@ impl Wire {
         self.stream.shutdown(Shutdown::Write).expect("shutdown");
     }
 
+    /// Sends zeros until the other end takes no more, `most` at most; tells how many it took.
+    pub fn fill(&mut self, most: usize) -> usize {
+        const QUIET_ROUNDS: u32 = 40;
+        let zeros = [0; 64 * 1024];
+        let (mut sent, mut quiet) = (0, 0);
+        self.stream.set_nonblocking(true).unwrap();
+        while sent < most && quiet < QUIET_ROUNDS {
+            match self.stream.write(&zeros[..zeros.len().min(most - sent)]) {
+                Ok(count) => (sent, quiet) = (sent + count, 0),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    quiet += 1;
+                    std::thread::sleep(PAUSE);
+                }
+                Err(error) => panic!("fill: {error}"),
+            }
+        }
+        self.stream.set_nonblocking(false).unwrap();
+        sent
+    }
+
+    /// Ends the connection with a reset, as a crashing peer may.
+    pub fn reset(self) {
+        let linger = Some(std::time::Duration::ZERO);
+        rustix::net::sockopt::set_socket_linger(&self.stream, linger).expect("linger");
+    }
+
     fn read_more(&mut self) -> usize {
         let mut bytes = [0; 16 * 1024];
         match self.stream.read(&mut bytes) {
@@ -107,7 +141,10 @@ impl Wire {
                 self.ahead.extend_from_slice(&bytes[..count]);
                 count
             }
-            Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => 0,
+            Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {
+                self.was_reset = true;
+                0
+            }
             Err(error) => panic!("read: {error}; seen so far: {:?}", text(&self.ahead)),
         }
     }
