@@ -51,9 +51,9 @@ pub async fn run(listeners: Vec<TcpListener>, settings: Settings, shutdown: &Shu
     }
     tokio::select! {
         () = serve(listeners, protect(router, access), shutdown) => {}
-        () = clock.drive(|now, _| {
+        () = clock.drive(|_, _| {
             gate.tick(Instant::now());
-            store.evict(now);
+            store.evict();
         }) => {}
     }
 }

@@ -85,8 +85,10 @@ impl Memory {
         Ok(self.journal.head())
     }
 
-    /// Ends every lease that is over at `now`; called by the clock.
-    pub(crate) fn evict(&self, now: Duration) {
+    /// Ends every lease that is over; called by the clock.
+    pub(crate) fn evict(&self) {
+        // Read once: a record's own reading comes later, so that what is due here is over there.
+        let now = self.clock.now();
         loop {
             let due = self.deadlines().pop_due(now);
             let Some((at, key)) = due else { return };

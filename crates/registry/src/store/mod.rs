@@ -19,3 +19,6 @@ mod reading;
 pub(crate) use journal::{Entry, Journal};
 pub(crate) use memory::{Denied, Memory};
 pub(crate) use reading::Reading;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use berth_daemon::Shutdown;
+use berth_model::{Change, Snapshot, Tick};
+use berth_registry::Settings;
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// How long a test waits for something that must happen; no test that passes ever waits so long.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A registry that runs until it is dropped.
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    pub(crate) client: Client,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) task: JoinHandle<()>,
+}
+
+pub(crate) async fn start() -> Running {
+    start_with(Settings::default()).await
+}
+
+pub(crate) async fn start_with(settings: Settings) -> Running {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let shutdown = Shutdown::default();
+    let stages = shutdown.clone();
+    let task = tokio::spawn(async move { berth_registry::run(vec![listener], settings, &stages).await });
+    Running { address, client: Client::builder().no_proxy().build().unwrap(), shutdown, task }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.shutdown.forced.cancel();
+    }
+}
+
+impl Running {
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("http://{}{path}", self.address)).timeout(PATIENCE)
+    }
+
+    /// `PUT /v1/services/{place}` with a JSON body; `place` is `web/instances/a`, written `web/a`.
+    pub(crate) async fn put(&self, place: &str, body: Value) -> (StatusCode, Value) {
+        answer(self.request(Method::PUT, &path(place)).json(&body)).await
+    }
+
+    pub(crate) async fn renew(&self, place: &str, run: &str) -> (StatusCode, Value) {
+        answer(self.request(Method::PUT, &format!("{}/lease?run={run}", path(place)))).await
+    }
+
+    pub(crate) async fn patch(&self, place: &str, body: Value) -> (StatusCode, Value) {
+        answer(self.request(Method::PATCH, &path(place)).json(&body)).await
+    }
+
+    pub(crate) async fn delete(&self, place: &str, query: &str) -> (StatusCode, Value) {
+        answer(self.request(Method::DELETE, &format!("{}{query}", path(place)))).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> (StatusCode, Value) {
+        answer(self.request(Method::GET, path)).await
+    }
+
+    /// The ids of a query's answer.
+    pub(crate) async fn ids(&self, path: &str) -> Vec<String> {
+        let (status, found) = self.get(path).await;
+        assert_eq!(status, StatusCode::OK, "{found}");
+        let instances = found["instances"].as_array().unwrap();
+        instances.iter().map(|instance| instance["id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    pub(crate) async fn watch(&self, query: &str, last_event_id: Option<&str>) -> Events {
+        let mut request = self.client.get(format!("http://{}/v1/watch{query}", self.address));
+        if let Some(id) = last_event_id {
+            request = request.header("last-event-id", id);
+        }
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Events { response, buffer: Vec::new() }
+    }
+}
+
+pub(crate) fn path(place: &str) -> String {
+    let (service, id) = place.split_once('/').unwrap();
+    format!("/v1/services/{service}/instances/{id}")
+}
+
+pub(crate) async fn answer(request: RequestBuilder) -> (StatusCode, Value) {
+    let response = request.send().await.unwrap();
+    let status = response.status();
+    let kind = response.headers()["content-type"].to_str().unwrap().to_owned();
+    let expected = if status.is_success() { "application/json" } else { "application/problem+json" };
+    assert_eq!(kind, expected, "{status}");
+    (status, response.json().await.unwrap())
+}
+
+/// What a watcher is told.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Told {
+    Snapshot(Snapshot),
+    Change(Change),
+    Tick(Tick),
+}
+
+/// An open event stream.
+pub(crate) struct Events {
+    response: Response,
+    buffer: Vec<u8>,
+}
+
+impl Events {
+    /// The next event; none at the end of the stream.
+    pub(crate) async fn next(&mut self) -> Option<Told> {
+        loop {
+            if let Some(end) = self.buffer.windows(2).position(|two| two == b"\n\n") {
+                let event: Vec<u8> = self.buffer.drain(..end + 2).collect();
+                return Some(parse(std::str::from_utf8(&event).unwrap()));
+            }
+            let chunk =
+                tokio::time::timeout(PATIENCE, self.response.chunk()).await.expect("an event in time");
+            self.buffer.extend_from_slice(&chunk.unwrap()?);
+        }
+    }
+
+    pub(crate) async fn snapshot(&mut self) -> Snapshot {
+        match self.next().await {
+            Some(Told::Snapshot(snapshot)) => snapshot,
+            other => panic!("no snapshot but {other:?}"),
+        }
+    }
+
+    /// The next change, ticks apart.
+    pub(crate) async fn change(&mut self) -> Change {
+        loop {
+            match self.next().await {
+                Some(Told::Change(change)) => return change,
+                Some(Told::Tick(_)) => {}
+                other => panic!("no change but {other:?}"),
+            }
+        }
+    }
+}
+
+fn parse(event: &str) -> Told {
+    let field = |name: &str| {
+        let line = event.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        line.unwrap_or_else(|| panic!("no {name} in {event}"))
+    };
+    let data = field("data");
+    let (told, revision) = match field("event") {
+        "snapshot" => {
+            let snapshot: Snapshot = serde_json::from_str(data).unwrap();
+            (Told::Snapshot(snapshot.clone()), snapshot.revision)
+        }
+        "change" => {
+            let change: Change = serde_json::from_str(data).unwrap();
+            (Told::Change(change.clone()), change.revision)
+        }
+        "tick" => {
+            let tick: Tick = serde_json::from_str(data).unwrap();
+            (Told::Tick(tick), tick.revision)
+        }
+        other => panic!("unknown event {other}"),
+    };
+    assert_eq!(field("id"), revision.to_string(), "the event's id is the revision");
+    told
+}
