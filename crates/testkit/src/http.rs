@@ -88,7 +88,7 @@ impl Http {
             self.wire.read_exact(length.parse().expect("a length"))
         } else if field(&head, "Transfer-Encoding").is_some() {
             self.read_chunks()
-        } else if matches!(status, 204 | 304) {
+        } else if matches!(status, 100..=199 | 204 | 304) {
             Vec::new()
         } else {
             self.wire.read_to_end()
@@ -166,7 +166,7 @@ impl Drop for SteadyUpstream {
 
 fn serve(mut wire: Wire, answer: &[u8], requests: &AtomicUsize) {
     while let Ok(head) = wire.try_read_until(b"\r\n\r\n") {
-        let head = String::from_utf8(head).expect("a head is text");
+        let head = String::from_utf8_lossy(&head);
         if let Some(length) = field(&head, "Content-Length") {
             wire.read_exact(length.parse().expect("a length"));
         }

@@ -14,7 +14,7 @@ use super::answer::{AnswerBody, Answered};
 use super::client::Client;
 use super::failure::Failure;
 use super::record::Record;
-use super::request::Request;
+use super::request::{Method, Request};
 use super::shared::Worker;
 use super::stream::poll_read;
 use super::view::{Chosen, View};
@@ -34,41 +34,44 @@ pub(crate) async fn send(
     request: &mut Request,
     record: &mut Record,
 ) -> Result<Answered, Failure> {
-    let mut tried = Vec::new();
-    let mut resent = 0;
+    let (mut tried, mut unanswered, mut resending) = (Vec::new(), 0, false);
     loop {
         let Some(chosen) = Chosen::next(view, &tried) else {
-            return Err(if tried.is_empty() { Failure::NoEndpoint } else { Failure::AllUnreachable });
+            return Err(match (tried.is_empty(), unanswered) {
+                (true, _) => Failure::NoEndpoint,
+                (false, 0) => Failure::AllUnreachable,
+                (false, _) => Failure::NoAnswer,
+            });
         };
+        if std::mem::take(&mut resending) {
+            worker.cells.resent.add(1);
+        }
         let index = chosen.index;
         record.chosen(chosen.address());
         let endpoint = InFlight::begin(chosen);
-        let failure = match on_endpoint(worker, client, request, &endpoint, record).await {
+        match on_endpoint(worker, client, request, &endpoint, record).await {
             Ok((upstream, answer)) => return Ok(Answered { endpoint, upstream, answer }),
-            Err(failure) => failure,
-        };
-        match &failure {
-            Failure::Connect(cause) => {
+            Err(Failure::Connect(cause)) => {
                 worker.cells.connect_failed.add(1);
                 tracing::debug!(endpoint = %endpoint.identity(), %cause, "connect failed");
             }
-            Failure::NoAnswer if resent < MOST_RESENT && may_resend(request) => {
-                resent += 1;
-                worker.cells.resent.add(1);
+            Err(Failure::NoAnswer)
+                if unanswered < MOST_RESENT && may_send_again(request, Method::is_safe) =>
+            {
+                unanswered += 1;
+                resending = true;
             }
-            _ => return Err(failure),
+            Err(failure) => return Err(failure),
         }
         tried.push(index);
-        if tried.len() == view.set.len() && matches!(failure, Failure::NoAnswer) {
-            return Err(failure);
-        }
     }
 }
 
-/// Whether a request that an endpoint took, and did not answer, may be sent to another.
-fn may_resend(request: &mut Request) -> bool {
-    let untouched = !request.upload.is_touched();
-    request.upload.rewind() && (request.method.is_safe() || untouched)
+/// Whether a request that was not answered may be sent again: because its method allows it, or because nothing of
+/// it was sent. If so, it is ready to be.
+fn may_send_again(request: &mut Request, allows: fn(Method) -> bool) -> bool {
+    // Asked before it is rewound: then it would seem as if nothing of it had been sent.
+    (allows(request.method) || !request.upload.is_touched()) && request.upload.rewind()
 }
 
 /// One endpoint: on an idle connection if there is one, else, or if that one turns out dead, on a new one.
@@ -82,19 +85,15 @@ async fn on_endpoint(
     if let Some(mut upstream) = worker.pool.take(endpoint.key()) {
         match wait(worker, client, request, &mut upstream, record).await {
             // It closed just as we sent: nobody's fault, and not a failure of the endpoint.
-            Err(Failure::NoAnswer) if may_reconnect(request) => worker.cells.stale.add(1),
+            Err(Failure::NoAnswer) if may_send_again(request, Method::is_idempotent) => {
+                worker.cells.stale.add(1);
+            }
             other => return other.map(|answer| (upstream, answer)),
         }
     }
     let mut upstream = connect(worker, client, endpoint).await.map_err(Failure::Connect)?;
     let answer = wait(worker, client, request, &mut upstream, record).await?;
     Ok((upstream, answer))
-}
-
-/// Whether a request that an idle connection took with it to its end may be sent on a new one.
-fn may_reconnect(request: &mut Request) -> bool {
-    let untouched = !request.upload.is_touched();
-    request.upload.rewind() && (request.method.is_idempotent() || untouched)
 }
 
 async fn connect(worker: &Worker, client: &Client, endpoint: &Endpoint) -> io::Result<TcpStream> {
@@ -149,8 +148,11 @@ impl Wait<'_> {
             return Poll::Ready(Err(Failure::ClientGone));
         }
         if self.client.deadline.is_over() {
-            let stalled = !self.request.upload.is_read();
-            return Poll::Ready(Err(if stalled { Failure::ClientStalled } else { Failure::AnswerTimeout }));
+            return Poll::Ready(Err(if self.request.upload.waits_for_client() {
+                Failure::ClientStalled
+            } else {
+                Failure::AnswerTimeout
+            }));
         }
         Poll::Pending
     }
@@ -180,7 +182,7 @@ impl Wait<'_> {
     /// Reads the heads at the front of `bytes`. Interim ones are passed on; the final one is sent to the client
     /// with as much of the body as came with it.
     fn begin(&mut self, cx: &mut Context<'_>, mut bytes: &[u8]) -> Result<Option<AnswerBody>, Failure> {
-        let to_head = self.request.method == super::request::Method::Head;
+        let to_head = self.request.method == Method::Head;
         loop {
             let mut space = field_space();
             let head =

@@ -63,23 +63,21 @@ impl Client {
         }
     }
 
-    /// Answers with a status of our own.
-    pub(crate) async fn answer(&mut self, worker: &Worker, answer: &Answer<'_>) {
+    /// Answers with a status of our own. False: the client did not take all of it.
+    pub(crate) async fn answer(&mut self, worker: &Worker, answer: &Answer<'_>) -> bool {
         let mut bytes = worker.buffers.take();
         write_answer(answer, &mut bytes);
         self.deadline.set(worker.settings.timeouts.send);
-        let sent = poll_fn(|cx| {
-            if self.outlet.send(&mut self.stream, cx, &std::mem::take(&mut bytes)).is_err() {
-                return Poll::Ready(());
-            }
-            if self.outlet.poll_flush(&mut self.stream, cx).is_ready() {
-                Poll::Ready(())
-            } else {
-                self.poll_late()
-            }
-        });
-        sent.await;
+        let begun = poll_fn(|cx| Poll::Ready(self.outlet.send(&mut self.stream, cx, &bytes))).await;
         worker.buffers.give(bytes);
+        if begun.is_err() {
+            return false;
+        }
+        poll_fn(|cx| match self.outlet.poll_flush(&mut self.stream, cx) {
+            Poll::Ready(sent) => Poll::Ready(sent.is_ok()),
+            Poll::Pending => self.poll_late().map(|()| false),
+        })
+        .await
     }
 
     /// Closes after the last answer, so that the client gets all of it also when it is still sending.

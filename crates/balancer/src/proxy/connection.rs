@@ -142,8 +142,9 @@ async fn refuse(mut client: Client, worker: &Worker, problem: NoRequest) {
         to_head: false,
         client: last,
     };
-    client.answer(worker, &answer).await;
-    client.close(worker).await;
+    if client.answer(worker, &answer).await {
+        client.close(worker).await;
+    }
 }
 
 fn reason_of(status: u16) -> &'static str {

@@ -1,8 +1,8 @@
 //! Deadlines of all connections of one worker, by a coarse clock.
 //!
 //! A timer entry per request would cost more than the rest of our bookkeeping. Here a deadline is one number in
-//! a table; every tick looks through the table and wakes whoever is late. That a deadline fires up to a tick
-//! late harms nobody.
+//! a table; every tick looks through the table and wakes whoever is late. That a deadline fires up to two ticks
+//! late harms nobody; it never fires early.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -102,7 +102,7 @@ impl Deadline {
         self.table.slots.borrow_mut()[self.index].waker = Some(cx.waker().clone());
     }
 
-    /// Sets the deadline, counted from the last tick.
+    /// Sets the deadline.
     pub(crate) fn set(&self, after: Duration) {
         self.store(after, false);
     }
@@ -118,7 +118,9 @@ impl Deadline {
     }
 
     fn store(&self, after: Duration, idle: bool) {
-        let at_ms = self.table.now_ms().saturating_add(u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
+        // The last tick may have been almost a tick ago.
+        let after_ms = u64::try_from((after + TICK).as_millis()).unwrap_or(u64::MAX);
+        let at_ms = self.table.now_ms().saturating_add(after_ms);
         let slot = &mut self.table.slots.borrow_mut()[self.index];
         slot.at_ms = at_ms;
         slot.idle = idle;

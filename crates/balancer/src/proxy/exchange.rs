@@ -55,6 +55,9 @@ async fn tell(
         to_head: request.method == super::request::Method::Head,
         client: Downstream { version: request.version, keep_alive },
     };
-    client.answer(worker, &answer).await;
-    if keep_alive { Next::Continue } else { Next::Close }
+    match client.answer(worker, &answer).await {
+        false => Next::Abort,
+        true if keep_alive => Next::Continue,
+        true => Next::Close,
+    }
 }

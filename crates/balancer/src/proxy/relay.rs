@@ -25,7 +25,8 @@ pub(crate) async fn run(
     let outcome = if held.answer.is_complete() && client.outlet.is_empty() && request.upload.is_done() {
         Ok(())
     } else {
-        client.deadline.set(worker.settings.timeouts.body);
+        let timeouts = &worker.settings.timeouts;
+        client.deadline.set(if client.outlet.is_empty() { timeouts.body } else { timeouts.send });
         poll_fn(|cx| poll_bodies(cx, worker, client, request, &mut held)).await
     };
     record.relayed(held.answer.relayed_bytes);
@@ -65,9 +66,9 @@ fn poll_answer(
 ) -> Poll<Result<(), Failure>> {
     let timeouts = &worker.settings.timeouts;
     loop {
-        if !client.outlet.is_empty() {
-            ready!(client.outlet.poll_flush(&mut client.stream, cx)).map_err(|_| Failure::ClientGone)?;
-            client.deadline.set(timeouts.body);
+        while !client.outlet.is_empty() {
+            ready!(client.outlet.poll_piece(&mut client.stream, cx)).map_err(|_| Failure::ClientGone)?;
+            client.deadline.set(if client.outlet.is_empty() { timeouts.body } else { timeouts.send });
         }
         if held.answer.is_complete() {
             return Poll::Ready(Ok(()));

@@ -114,6 +114,11 @@ impl Upload {
         !self.broken && self.is_done()
     }
 
+    /// Whether it goes no further because the client has not sent the rest.
+    pub(crate) fn waits_for_client(&self) -> bool {
+        !self.broken && !self.body.is_complete() && self.sent == self.buffer.len()
+    }
+
     /// Whether any of it may have arrived upstream.
     pub(crate) fn is_touched(&self) -> bool {
         self.sent > 0 || !self.whole
@@ -146,7 +151,14 @@ impl Upload {
         while !self.is_done() {
             if self.sent < self.buffer.len() {
                 match ready!(poll_write(upstream, cx, &self.buffer[self.sent..])) {
-                    Ok(count) => self.sent += count,
+                    Ok(count) => {
+                        self.sent += count;
+                        // An upstream that takes it in pieces is slow, not silent.
+                        if count < self.buffer.len() {
+                            let timeouts = &worker.settings.timeouts;
+                            client.deadline.set(if self.is_done() { timeouts.answer } else { timeouts.body });
+                        }
+                    }
                     Err(_) => self.broken = true,
                 }
             } else {

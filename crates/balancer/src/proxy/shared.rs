@@ -44,6 +44,8 @@ impl Worker {
         cells: Arc<Cells>,
         access_log: Option<WorkerLog>,
     ) -> Self {
+        let view = Rc::new(published.current());
+        cells.generation.set(view.generation);
         Self {
             settings,
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
@@ -55,7 +57,7 @@ impl Worker {
             draining: Cell::new(false),
             connections: Cell::new(0),
             ended: Notify::new(),
-            view: RefCell::new(Rc::new(published.current())),
+            view: RefCell::new(view),
             published,
         }
     }

@@ -84,8 +84,18 @@ impl Outlet {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         while !self.is_empty() {
-            self.sent += ready!(poll_write(stream, cx, &self.pending[self.sent..]))?;
+            ready!(self.poll_piece(stream, cx))?;
         }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Sends the next piece of what was kept.
+    pub(crate) fn poll_piece(
+        &mut self,
+        stream: &mut TcpStream,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.sent += ready!(poll_write(stream, cx, &self.pending[self.sent..]))?;
         Poll::Ready(Ok(()))
     }
 

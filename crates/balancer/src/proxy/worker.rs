@@ -61,11 +61,7 @@ async fn accept_until_drained(worker: &Rc<Worker>, listener: TcpListener, most: 
         () = accept(worker, &listener, most) => {}
     }
     worker.draining.set(true);
-    // Whoever is in the accept queue has connected to us and will be served; the kernel would reset them.
-    while let Ok(Ok((stream, peer))) = tokio::time::timeout(Duration::ZERO, listener.accept()).await {
-        admit(worker, stream, peer);
-    }
-    drop(listener);
+    admit_waiting(worker, listener);
     worker.deadlines.last_call();
     while worker.connections.get() > 0 {
         worker.ended.notified().await;
@@ -83,6 +79,24 @@ async fn accept(worker: &Rc<Worker>, listener: &TcpListener, most: usize) {
                 tracing::warn!(%error, "cannot accept a connection, trying again");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
+        }
+    }
+}
+
+/// Admits whoever is in the accept queue, and closes it. They have connected to us; the kernel would reset them.
+fn admit_waiting(worker: &Rc<Worker>, listener: TcpListener) {
+    // The kernel is asked, not the runtime, which may not have heard of the last ones yet.
+    let Ok(listener) = listener.into_std() else { return };
+    loop {
+        match listener.accept() {
+            Ok((stream, peer)) => {
+                if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
+                    admit(worker, stream, peer);
+                }
+            }
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {}
+            Err(_) => return,
         }
     }
 }

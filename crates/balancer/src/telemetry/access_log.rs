@@ -232,6 +232,25 @@ fn version_text(version: Version) -> &'static str {
     }
 }
 
+/// JSON without any control character, also those beyond ASCII that JSON itself would let through to a terminal.
+struct Visible;
+
+impl serde_json::ser::Formatter for Visible {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
+        if !fragment.contains(char::is_control) {
+            return out.write_all(fragment.as_bytes());
+        }
+        for character in fragment.chars() {
+            if character.is_control() {
+                write!(out, "\\u{:04x}", u32::from(character))?;
+            } else {
+                write!(out, "{character}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
 fn json(out: &mut Vec<u8>, entry: &AccessEntry<'_>) -> io::Result<()> {
     #[derive(Serialize)]
     struct Line<'a> {
@@ -265,6 +284,6 @@ fn json(out: &mut Vec<u8>, entry: &AccessEntry<'_>) -> io::Result<()> {
         user_agent: &entry.line.user_agent,
         failure: entry.failure.map(ToString::to_string),
     };
-    serde_json::to_writer(&mut *out, &line)?;
+    line.serialize(&mut serde_json::Serializer::with_formatter(&mut *out, Visible))?;
     out.write_all(b"\n")
 }

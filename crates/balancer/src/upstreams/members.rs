@@ -118,17 +118,20 @@ impl Members {
 
     /// When something changes by itself, because a time is over.
     pub(crate) fn next_deadline(&self) -> Option<Duration> {
-        self.sources.iter().flat_map(|source| source.held.values()).map(|(_, until)| *until).min()
+        let held = self.sources.iter().flat_map(|source| source.held.values()).map(|(_, until)| *until);
+        let ended =
+            self.sources.iter().flat_map(|source| source.ended.values()).map(|told| *told + TOMBSTONE_LIFE);
+        held.chain(ended).min()
     }
 
-    /// Lets go of what was held until `now`. True if the list of members may have changed.
+    /// Lets go of what was held or remembered until `now`. True if the list of members may have changed.
     pub(crate) fn expire(&mut self, now: Duration) -> bool {
         let mut changed = false;
         for source in &mut self.sources {
-            let before = source.held.len();
+            let before = source.held.len() + source.ended.len();
             source.held.retain(|_, (_, until)| *until > now);
             source.ended.retain(|_, told| now.saturating_sub(*told) < TOMBSTONE_LIFE);
-            changed |= source.held.len() != before;
+            changed |= source.held.len() + source.ended.len() != before;
         }
         changed
     }

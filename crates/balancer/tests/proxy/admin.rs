@@ -1,0 +1,52 @@
+//! The admin port.
+
+use berth_testkit::Listening;
+
+use crate::harness::{Balancer, Refusing, expect, forwarded_get, get, ok};
+
+#[test]
+fn health_readiness_and_the_end() {
+    let upstream = Listening::start();
+    let balancer = Balancer::over(&[upstream.address()]);
+    let mut admin = balancer.admin();
+    assert_eq!(admin.get("/healthz").status, 200);
+    assert_eq!(admin.get("/readyz").status, 200);
+    let mut client = balancer.connect();
+    client.send(get("/"));
+    let mut server = upstream.accept();
+    expect(&mut server, forwarded_get("/"));
+    balancer.begin_end();
+    // As long as a request runs it can be asked, and says that it wants no more.
+    let mut admin = balancer.admin();
+    assert_eq!(admin.get("/healthz").status, 200);
+    assert_eq!(admin.get("/readyz").status, 503);
+    assert_eq!(balancer.metric("endpoint_in_flight"), 1.0);
+    server.send(ok("x"));
+    client.read_until(b"x");
+    balancer.wait().unwrap();
+}
+
+#[test]
+fn what_is_counted() {
+    let (upstream, refusing) = (Listening::start(), Refusing::start());
+    let balancer = Balancer::over(&[upstream.address(), refusing.address]);
+    let mut client = balancer.connect();
+    let mut server = None;
+    for answer in [ok("x"), "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".into(), ok("y")] {
+        client.send(get("/"));
+        let server = server.get_or_insert_with(|| upstream.accept());
+        expect(server, forwarded_get("/"));
+        server.send(&answer);
+        expect(&mut client, answer);
+    }
+    assert_eq!(balancer.metric("answers_total{status=\"2xx\"}"), 2.0);
+    assert_eq!(balancer.metric("answers_total{status=\"4xx\"}"), 1.0);
+    assert_eq!(balancer.metric("endpoints"), 2.0);
+    assert_eq!(balancer.metric("client_connections_total"), 1.0);
+    assert_eq!(balancer.metric("client_connections_open"), 1.0);
+    assert_eq!(balancer.metric("request_seconds_count"), 3.0);
+    let at_upstream =
+        format!("endpoint_requests_total{{service=\"_upstream\",endpoint=\"{}\"}}", upstream.address());
+    assert_eq!(balancer.metric(&at_upstream), 3.0);
+    assert_eq!(balancer.metric("generation"), balancer.metric("generation_oldest"));
+}

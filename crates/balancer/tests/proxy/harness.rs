@@ -1,0 +1,245 @@
+//! A real balancer within the test's process, on ports of its own.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use berth_balancer::config::{Admin, Settings, Upstream};
+use berth_balancer::proxy::{ProxySettings, Timeouts};
+use berth_balancer::{AccessFormat, AccessTarget, Bound, Limits, StartError};
+use berth_daemon::Shutdown;
+use berth_testkit::{Http, Listening, PATIENCE, Wire, eventually};
+use socket2::{Domain, Socket, Type};
+
+/// Longer than any test waits: what ends after it, no test sees.
+const NEVER: Duration = Duration::from_secs(600);
+
+/// Short enough that a test may wait for it.
+pub(crate) const SOON: Duration = Duration::from_millis(300);
+
+const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// One worker, no deadline that could fire, an admin port.
+pub(crate) fn settings(upstreams: &[SocketAddr]) -> Settings {
+    let upstream = |address: &SocketAddr| Upstream { host: address.ip().to_string(), port: address.port() };
+    Settings {
+        listen: LOCAL,
+        listen_anyhow: false,
+        admin: Admin::Required(LOCAL),
+        token: None,
+        registries: Vec::new(),
+        query: None,
+        upstreams: upstreams.iter().map(upstream).collect(),
+        threads: 1,
+        most_connections: 1000,
+        proxy: ProxySettings {
+            limits: Limits { head_bytes: 64 * 1024, target_bytes: 16 * 1024, fields: 128 },
+            timeouts: Timeouts {
+                connect: PATIENCE,
+                head: NEVER,
+                answer: NEVER,
+                body: NEVER,
+                send: NEVER,
+                idle: NEVER,
+                upstream_idle: NEVER,
+            },
+            trusted_proxies: Vec::new(),
+        },
+        access_log: AccessTarget::Off,
+        access_format: AccessFormat::Combined,
+        grace: NEVER,
+    }
+}
+
+/// A balancer that runs until it is dropped.
+pub(crate) struct Balancer {
+    pub(crate) address: SocketAddr,
+    admin: SocketAddr,
+    pub(crate) shutdown: Shutdown,
+    thread: Option<JoinHandle<Result<(), StartError>>>,
+}
+
+impl Balancer {
+    /// In front of these, with the ordinary settings.
+    pub(crate) fn over(upstreams: &[SocketAddr]) -> Self {
+        Self::start(settings(upstreams))
+    }
+
+    /// In front of one, with deadlines of the test's choice.
+    pub(crate) fn with_timeouts(upstreams: &[SocketAddr], change: impl FnOnce(&mut Timeouts)) -> Self {
+        let mut settings = settings(upstreams);
+        change(&mut settings.proxy.timeouts);
+        Self::start(settings)
+    }
+
+    /// Runs, and knows all its upstreams.
+    pub(crate) fn start(settings: Settings) -> Self {
+        let bound = berth_balancer::bind(&settings).expect("ports");
+        let expected = settings.upstreams.len();
+        let balancer = Self::run(bound, settings);
+        eventually("all endpoints", || (balancer.metric("endpoints") == expected as f64).then_some(()));
+        balancer
+    }
+
+    fn run(bound: Bound, settings: Settings) -> Self {
+        let (address, admin) = (bound.address, bound.admin_address().expect("an admin port"));
+        let shutdown = Shutdown::default();
+        let stages = shutdown.clone();
+        let thread = std::thread::spawn(move || {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(berth_balancer::run(bound, settings, stages))
+        });
+        Self { address, admin, shutdown, thread: Some(thread) }
+    }
+
+    pub(crate) fn connect(&self) -> Wire {
+        Wire::connect(self.address)
+    }
+
+    pub(crate) fn http(&self) -> Http {
+        Http::connect(self.address)
+    }
+
+    /// A connection to the admin port.
+    pub(crate) fn admin(&self) -> Http {
+        Http::connect(self.admin)
+    }
+
+    /// The value of a metric, all its labels together; 0 as long as it is not there.
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let text = Http::once(self.admin, "/metrics");
+        let mine = |line: &&str| {
+            let rest = line.strip_prefix("balancer_").and_then(|line| line.strip_prefix(name));
+            rest.is_some_and(|rest| rest.starts_with([' ', '{']))
+        };
+        let value = |line: &str| {
+            line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok()).expect("a number")
+        };
+        text.text().lines().filter(mine).map(value).sum()
+    }
+
+    /// Waits until a metric has this value.
+    pub(crate) fn wait_for_metric(&self, name: &str, expected: f64) {
+        eventually(&format!("{name} at {expected}"), || (self.metric(name) == expected).then_some(()));
+    }
+
+    /// Begins the graceful end, and waits until it has begun: nobody is accepted any more.
+    pub(crate) fn begin_end(&self) {
+        self.shutdown.graceful.cancel();
+        eventually("the end of accepting", || {
+            std::net::TcpStream::connect(self.address).is_err().then_some(())
+        });
+    }
+
+    /// Waits for the end.
+    pub(crate) fn wait(mut self) -> Result<(), StartError> {
+        let thread = self.thread.take().expect("it runs");
+        eventually("the balancer's end", || thread.is_finished().then_some(()));
+        thread.join().expect("no panic")
+    }
+
+    /// Ends it, and waits for that.
+    pub(crate) fn end(self) {
+        self.shutdown.graceful.cancel();
+        self.wait().expect("a clean end");
+    }
+}
+
+impl Drop for Balancer {
+    fn drop(&mut self) {
+        self.shutdown.graceful.cancel();
+        self.shutdown.forced.cancel();
+        if let Some(thread) = self.thread.take() {
+            let ended = thread.join();
+            assert!(std::thread::panicking() || ended.is_ok(), "the balancer panicked");
+        }
+    }
+}
+
+/// The fields that a request from this machine gets on its way, and the empty line.
+pub(crate) fn forwarded(host: &str) -> String {
+    format!(
+        "X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: {host}\r\nX-Real-IP: 127.0.0.1\r\n\r\n"
+    )
+}
+
+/// A GET from `test` as its upstream sees it.
+pub(crate) fn forwarded_get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: test\r\n{}", forwarded("test"))
+}
+
+/// A GET from `test` as a client sends it.
+pub(crate) fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n")
+}
+
+/// An answer with this content.
+pub(crate) fn ok(content: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{content}", content.len())
+}
+
+/// Reads exactly these bytes.
+pub(crate) fn expect(wire: &mut Wire, expected: impl AsRef<[u8]>) {
+    let expected = expected.as_ref();
+    let seen = wire.read_exact(expected.len());
+    assert!(
+        seen == expected,
+        "expected {:?}\n     got {:?}",
+        expected.escape_ascii().to_string(),
+        seen.escape_ascii().to_string()
+    );
+}
+
+/// The next connection to any of these, and to which.
+pub(crate) fn accept_any(peers: &[&Listening]) -> (usize, Wire) {
+    eventually("a connection to any", || {
+        peers.iter().enumerate().find_map(|(index, peer)| peer.try_accept().map(|wire| (index, wire)))
+    })
+}
+
+/// Asserts that nobody has connected to it by now.
+pub(crate) fn expect_nobody(peer: &Listening) {
+    assert!(peer.try_accept().is_none(), "somebody connected to {}", peer.address());
+}
+
+/// An address that refuses connections, kept from everybody else.
+pub(crate) struct Refusing {
+    _socket: Socket,
+    pub(crate) address: SocketAddr,
+}
+
+impl Refusing {
+    pub(crate) fn start() -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&LOCAL.into()).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        Self { _socket: socket, address }
+    }
+}
+
+/// An address that neither accepts nor refuses: its queue is full and stays so.
+pub(crate) struct Full {
+    _listener: Socket,
+    _waiting: Vec<Socket>,
+    pub(crate) address: SocketAddr,
+}
+
+impl Full {
+    pub(crate) fn start() -> Self {
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        listener.bind(&LOCAL.into()).unwrap();
+        listener.listen(0).unwrap();
+        let address = listener.local_addr().unwrap().as_socket().unwrap();
+        let mut waiting = Vec::new();
+        // One more than the queue takes.
+        while waiting.len() < 100 {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            if socket.connect_timeout(&address.into(), Duration::from_millis(200)).is_err() {
+                return Self { _listener: listener, _waiting: waiting, address };
+            }
+            waiting.push(socket);
+        }
+        panic!("a queue without end");
+    }
+}

@@ -1,0 +1,22 @@
+//! The data path between scripted peers: the exact bytes that reach each side, and what happens when either side
+//! does not do what it should.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at the first surprise")]
+
+mod access_log;
+mod admin;
+mod bodies;
+mod client_vanishes;
+mod connections;
+mod deadlines;
+mod framing;
+mod harness;
+mod http_1_0;
+mod interim;
+mod ports;
+mod refused;
+mod resend;
+mod round_robin;
+mod shutdown;
+mod unreachable;
+mod upstream_breaks;
