@@ -1,4 +1,5 @@
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 use berth_model::Invalid;
@@ -48,14 +49,19 @@ impl FromStr for Upstream {
 fn split_port(text: &str) -> Option<(&str, u16)> {
     if let Some(rest) = text.strip_prefix('[') {
         let (host, port) = rest.split_once(']')?;
-        let port = if port.is_empty() { 80 } else { port.strip_prefix(':')?.parse().ok()? };
-        return Some((host, port));
+        host.parse::<Ipv6Addr>().ok()?;
+        return Some((host, if port.is_empty() { 80 } else { parse_port(port.strip_prefix(':')?)? }));
     }
     match text.rsplit_once(':') {
         Some((host, _)) if host.contains(':') => None,
-        Some((host, port)) => Some((host, port.parse().ok()?)),
+        Some((host, port)) => Some((host, parse_port(port)?)),
         None => Some((text, 80)),
     }
+}
+
+/// Digits only: the number's own parser would take a sign.
+fn parse_port(text: &str) -> Option<u16> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 impl fmt::Display for Upstream {

@@ -3,6 +3,9 @@
 //! Listed by any source is present; an end that somebody intended, told by any source, is an end; draining in
 //! any source wins. A source that falls silent changes nothing.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
