@@ -16,7 +16,9 @@ pub(super) fn problem((service, id): &(ServiceName, InstanceId), denied: Denied)
     match denied {
         Denied::Refused(Refusal::Unknown) => {
             Problem::new(StatusCode::NOT_FOUND, format!("No such run of {service}/{id} is registered."))
-                .mend(format!("Register it with PUT /v1/services/{service}/instances/{id}."))
+                .mend(format!(
+"Register it with PUT /v1/services/{service}/instances/{id}; GET /v1/services/{service} shows who is there."
+))
         }
         Denied::Refused(Refusal::Gone(reason)) => {
             Problem::new(StatusCode::GONE, format!("This run of {service}/{id} was ended: {reason}."))

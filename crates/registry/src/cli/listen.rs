@@ -1,17 +1,19 @@
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use berth_daemon::{finish, raise_descriptor_limit, shutdown_on_signals};
+use berth_daemon::{raise_descriptor_limit, shutdown_on_signals};
 use berth_registry::Settings;
 use berth_web::Token;
-use clap::{Args, CommandFactory, error};
+use clap::Args;
+use clap::error::ErrorKind as Usage;
 use tokio::net::TcpListener;
 use tracing::debug;
+
+use super::wrong_usage;
 
 /// What runs at the end has this long: streams end at once, and calls take milliseconds.
 const GRACE: Duration = Duration::from_secs(5);
@@ -49,18 +51,14 @@ enum Place {
 }
 
 impl Listen {
-    pub(super) fn run(self) -> ExitCode {
+    pub(super) fn run(self) -> Result<()> {
         if self.at.is_beyond_loopback() && self.token_file.is_none() && !self.insecure {
             let sentence = format!(
                 "listening on {} lets other machines in: add --token-file FILE, or --insecure to let everybody in",
                 self.at
             );
-            super::Command::command().error(error::ErrorKind::MissingRequiredArgument, sentence).exit();
+            wrong_usage(Usage::MissingRequiredArgument, sentence);
         }
-        finish(self.serve())
-    }
-
-    fn serve(self) -> Result<()> {
         let token = self.token_file.map(|path| {
             let text = std::fs::read_to_string(&path);
             let text = text.with_context(|| format!("cannot read the token file {}", path.display()))?;

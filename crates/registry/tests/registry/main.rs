@@ -1,6 +1,6 @@
 //! The registry in this process, spoken to over real sockets. One file per group of calls.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod harness;
 mod instances;

@@ -109,7 +109,7 @@ async fn a_watcher_that_falls_behind_gets_a_snapshot_and_goes_on() {
     while known.len() < 300 {
         match events.next().await.unwrap() {
             Told::Snapshot(snapshot) => {
-                known = snapshot.instances.iter().map(|instance| instance.port).collect()
+                known = snapshot.instances.iter().map(|instance| instance.port).collect();
             }
             Told::Change(change) => known.push(change.instance.port),
             Told::Tick(_) => {}

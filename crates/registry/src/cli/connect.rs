@@ -1,0 +1,58 @@
+use std::future::Future;
+
+use anyhow::{Context, Result, anyhow};
+use berth_client::{Error, Lookup, RegistryAddress};
+use clap::Args;
+
+/// Which registry a command talks to.
+#[derive(Debug, Args)]
+pub(super) struct Connect {
+    /// The registry; of several, separated by commas, the first that can be reached is asked
+    #[arg(long, env = "BERTH_REGISTRY", value_name = "HOST:PORT", value_delimiter = ',')]
+    #[arg(default_value = "localhost:9090")]
+    registry: Vec<RegistryAddress>,
+    /// The registry's bearer token
+    #[arg(long, env = "BERTH_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    token: Option<String>,
+}
+
+impl Connect {
+    /// Makes a call; the next registry is asked only where the one before could not be reached.
+    pub(super) fn call<T, F>(&self, mut call: impl FnMut(Lookup) -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        block_on(async {
+            let mut failure = anyhow!("no registry is named");
+            for address in &self.registry {
+                match call(Lookup::new(address.clone(), self.token())?).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(error @ Error::Unreachable { .. }) => failure = unreachable(error),
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            Err(failure)
+        })
+    }
+
+    /// The first registry, for a command that stays with one.
+    pub(super) fn first(&self) -> (RegistryAddress, Option<String>) {
+        (self.registry.first().cloned().unwrap_or_default(), self.token())
+    }
+
+    /// An empty variable in the environment is as good as none.
+    fn token(&self) -> Option<String> {
+        self.token.clone().filter(|token| !token.is_empty())
+    }
+}
+
+/// Runs a command that needs one thread.
+pub(super) fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.context("cannot start a runtime")?.block_on(work)
+}
+
+/// Adds what to do about it.
+pub(super) fn unreachable(error: impl std::fmt::Display) -> anyhow::Error {
+    anyhow!("{error}. Start one with `registry listen 9090`, or name it with --registry HOST:PORT")
+}
