@@ -26,10 +26,12 @@ pub fn shutdown_on_signals(grace: Duration) -> io::Result<Shutdown> {
     let shutdown = Shutdown::default();
     let stages = shutdown.clone();
     tokio::spawn(async move {
-        let mut any = async || tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-            _ = hang_up.recv() => "SIGHUP",
+        let mut any = async || {
+            tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+                _ = hang_up.recv() => "SIGHUP",
+            }
         };
         let name = any().await;
         info!(signal = name, grace_s = grace.as_secs_f64(), "shutting down; a second signal ends at once");

@@ -22,7 +22,11 @@ fn check(field: &str, text: &str) -> Result<(), Invalid> {
     }
     // A path segment of dots is resolved away by many clients before it reaches us.
     if text.bytes().all(|b| b == b'.') {
-        return Err(Invalid::new(field, format!("is {}", excerpt(text)), "Use at least one letter or digit."));
+        return Err(Invalid::new(
+            field,
+            format!("is {}", excerpt(text)),
+            "Use at least one letter or digit.",
+        ));
     }
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
     if !text.bytes().all(allowed) {

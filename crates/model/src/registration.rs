@@ -106,7 +106,11 @@ impl Registration {
         let mut checked = Self::of_port(check_port(raw.port)?);
         checked.run = raw.run.map(|text| text.parse()).transpose()?;
         if checked.run == Some(Run::STATIC) {
-            return Err(Invalid::new("run", "is 0", "Leave it out, or send a number that grows with each start."));
+            return Err(Invalid::new(
+                "run",
+                "is 0",
+                "Leave it out, or send a number that grows with each start.",
+            ));
         }
         checked.version = raw.version.map(|text| text.parse()).transpose()?;
         checked.host = raw.host.map(|text| check_host(&text)).transpose()?;
@@ -185,7 +189,11 @@ impl Patch {
             meta: raw.meta.map(check_meta).transpose()?,
         };
         if checked == Self::default() {
-            return Err(Invalid::new("body", "changes nothing", "Send at least one of draining, weight, meta."));
+            return Err(Invalid::new(
+                "body",
+                "changes nothing",
+                "Send at least one of draining, weight, meta.",
+            ));
         }
         Ok(checked)
     }
@@ -225,7 +233,9 @@ fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Invalid> {
         };
         Invalid::new(field, format!("cannot be read: {inner}"), mend)
     })?;
-    reader.end().map_err(|_| Invalid::new("body", "goes on after its JSON object", "Send one JSON object."))?;
+    reader
+        .end()
+        .map_err(|_| Invalid::new("body", "goes on after its JSON object", "Send one JSON object."))?;
     Ok(value)
 }
 
@@ -240,7 +250,11 @@ fn check_port(port: Option<u64>) -> Result<u16, Invalid> {
 
 fn check_host(text: &str) -> Result<IpAddr, Invalid> {
     let host: IpAddr = text.parse().map_err(|_| {
-        Invalid::new("host", format!("is {}", excerpt(text)), "Send an IP address, or leave it out to use your own.")
+        Invalid::new(
+            "host",
+            format!("is {}", excerpt(text)),
+            "Send an IP address, or leave it out to use your own.",
+        )
     })?;
     // An IPv4 address in IPv6 clothes is judged, and published, as what it is.
     let host = host.to_canonical();

@@ -33,7 +33,11 @@ impl FromStr for Revision {
             Some(Self { epoch: u64::from_str_radix(epoch, 16).ok()?, sequence: sequence.parse().ok()? })
         });
         parsed.ok_or_else(|| {
-            Invalid::new("revision", format!("is {}", excerpt(text)), "Send a revision as the registry gave it.")
+            Invalid::new(
+                "revision",
+                format!("is {}", excerpt(text)),
+                "Send a revision as the registry gave it.",
+            )
         })
     }
 }

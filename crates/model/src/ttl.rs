@@ -36,7 +36,11 @@ impl TryFrom<f64> for Ttl {
     type Error = Invalid;
     fn try_from(seconds: f64) -> Result<Self, Invalid> {
         if !(2.0..=3600.0).contains(&seconds) {
-            return Err(Invalid::new("ttl_s", format!("is {seconds}"), "Send a number of seconds from 2 to 3600."));
+            return Err(Invalid::new(
+                "ttl_s",
+                format!("is {seconds}"),
+                "Send a number of seconds from 2 to 3600.",
+            ));
         }
         Ok(Self { millis: (seconds * 1000.0).round() as u32 })
     }

@@ -31,7 +31,8 @@ impl Version {
 impl FromStr for Version {
     type Err = Invalid;
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let parsed = (text.len() <= MAX_VERSION_BYTES).then(|| nodejs_semver::Version::parse(text).ok()).flatten();
+        let parsed =
+            (text.len() <= MAX_VERSION_BYTES).then(|| nodejs_semver::Version::parse(text).ok()).flatten();
         match parsed {
             Some(parsed) => Ok(Self { text: text.to_owned(), parsed }),
             None => Err(Invalid::new(
