@@ -1,8 +1,14 @@
 use std::future::Future;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use berth_client::{Error, Lookup, RegistryAddress};
 use clap::Args;
+
+/// A wait that a person at a terminal does not mind.
+const SHORT: Duration = Duration::from_secs(2);
+
+const RETRIES: u32 = 3;
 
 /// Which registry a command talks to.
 #[derive(Debug, Args)]
@@ -25,7 +31,8 @@ impl Connect {
         block_on(async {
             let mut failure = anyhow!("no registry is named");
             for address in &self.registry {
-                match call(Lookup::new(address.clone(), self.token())?).await {
+                let lookup = Lookup::new(address.clone(), self.token())?;
+                match patiently(|| call(lookup.clone())).await {
                     Ok(answer) => return Ok(answer),
                     Err(error @ Error::Unreachable { .. }) => failure = unreachable(error),
                     Err(error) => return Err(error.into()),
@@ -44,6 +51,22 @@ impl Connect {
     fn token(&self) -> Option<String> {
         self.token.clone().filter(|token| !token.is_empty())
     }
+}
+
+/// Repeats a call that the registry asks to repeat within moments, as it does after it stood still.
+async fn patiently<T, F>(mut call: impl FnMut() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    for _ in 0..RETRIES {
+        match call().await {
+            Err(error) if error.retry_after().is_some_and(|wait| wait <= SHORT) => {
+                tokio::time::sleep(error.retry_after().unwrap_or_default()).await;
+            }
+            outcome => return outcome,
+        }
+    }
+    call().await
 }
 
 /// Runs a command that needs one thread.

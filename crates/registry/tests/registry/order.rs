@@ -45,7 +45,7 @@ async fn every_watcher_sees_every_change_in_order() {
         }
         while writers.try_join_next().map(Result::unwrap).is_some() {}
     }
-    registry.put("web/last", json!({"port": 1})).await;
+    registry.put("web/last", json!({"port": 1, "ttl_s": 3600})).await;
 
     let all_seen = watchers.join_all().await;
     let (_, found) = registry.get("/v1/services/web").await;
@@ -71,7 +71,9 @@ async fn write(registry: &Running, writer: u16) {
         let service = ["web", "web", "api"][usize::from(round % 3)];
         let place = format!("{service}/{}", (writer + round) % IDS);
         match (writer + round / 3) % 4 {
-            0 | 1 => drop(registry.put(&place, json!({"port": 1000 + writer * 100 + round})).await),
+            0 | 1 => {
+                drop(registry.put(&place, json!({"port": 1000 + writer * 100 + round, "ttl_s": 3600})).await)
+            }
             2 => drop(registry.patch(&place, json!({"weight": 1 + writer * 100 + round})).await),
             _ => drop(registry.delete(&place, "").await),
         }

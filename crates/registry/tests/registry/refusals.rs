@@ -5,7 +5,7 @@ use berth_registry::Settings;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::harness::{Running, answer, start, start_with};
+use crate::harness::{Running, answer, start, start_with, write};
 
 async fn assert_untouched(registry: &Running) {
     let (_, list) = registry.get("/v1/services").await;
@@ -148,7 +148,7 @@ async fn a_token_vouches_for_other_addresses() {
     assert_eq!(registry.put("web/a", body.clone()).await.0, StatusCode::UNAUTHORIZED);
     assert_untouched(&registry).await;
     let request = registry.request(Method::PUT, "/v1/services/web/instances/a").bearer_auth("s3cret");
-    let (status, answer) = answer(request.json(&body)).await;
+    let (status, answer) = write(&request.json(&body)).await;
     assert_eq!(status, StatusCode::CREATED);
     assert_eq!(answer["instance"]["host"], "10.0.0.7");
     // On loopback everybody may read.

@@ -2,13 +2,15 @@
 
 use berth_model::{ChangeKind, Reason, Revision};
 use berth_registry::Settings;
+use reqwest::StatusCode;
 use serde_json::json;
 
 use crate::harness::{Running, Told, start, start_with};
 
 async fn fill(registry: &Running, numbers: std::ops::Range<u16>) {
     for number in numbers {
-        registry.put(&format!("web/{number}"), json!({"port": 8000 + number})).await;
+        let body = json!({"port": 8000 + number, "ttl_s": 3600});
+        assert_eq!(registry.put(&format!("web/{number}"), body).await.0, StatusCode::CREATED);
     }
 }
 
