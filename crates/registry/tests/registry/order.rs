@@ -72,7 +72,7 @@ async fn write(registry: &Running, writer: u16) {
         let place = format!("{service}/{}", (writer + round) % IDS);
         match (writer + round / 3) % 4 {
             0 | 1 => {
-                drop(registry.put(&place, json!({"port": 1000 + writer * 100 + round, "ttl_s": 3600})).await)
+                drop(registry.put(&place, json!({"port": 1000 + writer * 100 + round, "ttl_s": 3600})).await);
             }
             2 => drop(registry.patch(&place, json!({"weight": 1 + writer * 100 + round})).await),
             _ => drop(registry.delete(&place, "").await),
