@@ -1,12 +1,12 @@
 //! axum glue that the registry's API and the balancer's admin port share.
 //!
-//! A caller builds a plain [`axum::Router`], wraps it with [`protect`] and hands it to [`serve`]:
+//! A caller builds a plain [`axum::Router`], wraps it with [`protect()`] and hands it to [`serve()`]:
 //!
 //! - [`Problem`]: every error answer, a problem document of RFC 9457.
-//! - [`protect`], [`Access`], [`Token`]: who may read and write, and how large a body may be.
+//! - [`protect()`], [`Access`], [`Token`]: who may read and write, and how large a body may be.
 //! - [`observability`]: `/healthz`, `/readyz`, `/metrics`.
 //! - [`event`], [`event_stream`]: the framing of event streams.
-//! - [`serve`]: connections on several listeners, and their end.
+//! - [`serve()`]: connections on several listeners, and their end.
 
 mod access;
 mod body;
