@@ -37,8 +37,9 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "URL", value_delimiter = ',')]
     upstream: Vec<Upstream>,
 
-    /// Where clients connect [default: [::]:8080]
+    // Not a doc comment: rustdoc would look for a link between the brackets.
     #[arg(long, value_name = "[ADDR:]PORT", value_parser = parse_listen, conflicts_with = "port")]
+    #[arg(help = "Where clients connect [default: [::]:8080]")]
     listen: Option<SocketAddr>,
 
     /// The port where clients connect, on all addresses
