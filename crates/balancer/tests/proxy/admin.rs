@@ -20,7 +20,7 @@ fn health_readiness_and_the_end() {
     let mut admin = balancer.admin();
     assert_eq!(admin.get("/healthz").status, 200);
     assert_eq!(admin.get("/readyz").status, 503);
-    assert_eq!(balancer.metric("endpoint_in_flight"), 1.0);
+    balancer.wait_for_metric("endpoint_in_flight", 1.0);
     server.send(ok("x"));
     client.read_until(b"x");
     balancer.wait().unwrap();
@@ -39,14 +39,14 @@ fn what_is_counted() {
         server.send(&answer);
         expect(&mut client, answer);
     }
-    assert_eq!(balancer.metric("answers_total{status=\"2xx\"}"), 2.0);
-    assert_eq!(balancer.metric("answers_total{status=\"4xx\"}"), 1.0);
-    assert_eq!(balancer.metric("endpoints"), 2.0);
-    assert_eq!(balancer.metric("client_connections_total"), 1.0);
-    assert_eq!(balancer.metric("client_connections_open"), 1.0);
-    assert_eq!(balancer.metric("request_seconds_count"), 3.0);
+    balancer.wait_for_metric("answers_total{status=\"2xx\"}", 2.0);
+    balancer.wait_for_metric("answers_total{status=\"4xx\"}", 1.0);
+    balancer.wait_for_metric("endpoints", 2.0);
+    balancer.wait_for_metric("client_connections_total", 1.0);
+    balancer.wait_for_metric("client_connections_open", 1.0);
+    balancer.wait_for_metric("request_seconds_count", 3.0);
     let at_upstream =
         format!("endpoint_requests_total{{service=\"_upstream\",endpoint=\"{}\"}}", upstream.address());
-    assert_eq!(balancer.metric(&at_upstream), 3.0);
+    balancer.wait_for_metric(&at_upstream, 3.0);
     assert_eq!(balancer.metric("generation"), balancer.metric("generation_oldest"));
 }

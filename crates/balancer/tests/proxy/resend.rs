@@ -108,7 +108,7 @@ fn a_get_without_an_answer_goes_to_the_other_endpoint() {
         expect(&mut second, &expected);
         second.send("HTTP/1.1 204 No Content\r\n\r\n");
         expect(&mut client, "HTTP/1.1 204 No Content\r\n\r\n");
-        assert_eq!(balancer.metric("requests_resent_total"), 1.0);
+        balancer.wait_for_metric("requests_resent_total", 1.0);
     }
 }
 
@@ -142,7 +142,7 @@ fn a_request_that_kills_its_servers_is_not_carried_through_all_of_them() {
     }
     assert_eq!(read_answer(client).status, 502);
     peers.iter().for_each(expect_nobody);
-    assert_eq!(balancer.metric("requests_resent_total"), 2.0);
+    balancer.wait_for_metric("requests_resent_total", 2.0);
 }
 
 #[test]

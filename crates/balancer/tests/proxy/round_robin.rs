@@ -21,8 +21,8 @@ fn shares_are_exact(threads: usize) {
         }
     });
     assert_eq!(upstreams.each_ref().map(SteadyUpstream::requests), [200; 3]);
-    assert_eq!(balancer.metric("endpoint_requests_total"), 600.0);
-    assert_eq!(balancer.metric("answers_total{status=\"2xx\"}"), 600.0);
+    balancer.wait_for_metric("endpoint_requests_total", 600.0);
+    balancer.wait_for_metric("answers_total{status=\"2xx\"}", 600.0);
 }
 
 #[test]

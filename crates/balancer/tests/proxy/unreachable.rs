@@ -51,8 +51,8 @@ fn all_refuse() {
         assert_eq!(answer.field("Retry-After"), Some("1"));
         assert_eq!(answer.text(), "No instance of the given upstreams accepts a connection.\n");
     }
-    assert_eq!(balancer.metric("connects_failed_total"), 4.0);
-    assert_eq!(balancer.metric("failures_total{side=\"none\"}"), 2.0);
+    balancer.wait_for_metric("connects_failed_total", 4.0);
+    balancer.wait_for_metric("failures_total{side=\"none\"}", 2.0);
 }
 
 #[test]
