@@ -90,6 +90,30 @@ fn pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
+fn a_request_right_behind_the_rest_of_a_body() {
+    for (framing, parts) in [
+        ("Content-Length: 10", ["hello", "there"]),
+        ("Transfer-Encoding: chunked", ["5\r\nhello\r\n5\r\n", "there\r\n0\r\n\r\n"]),
+    ] {
+        let upstream = Listening::start();
+        let balancer = Balancer::over(&[upstream.address()]);
+        let mut client = balancer.connect();
+        let lines = format!("POST / HTTP/1.1\r\nHost: test\r\n{framing}\r\n");
+        client.send(format!("{lines}\r\n{}", parts[0]));
+        let mut server = upstream.accept();
+        expect(&mut server, format!("{lines}{}{}", forwarded("test"), parts[0]));
+        client.send(format!("{}{}", parts[1], get("/next")));
+        expect(&mut server, parts[1]);
+        server.expect_silence();
+        server.send(ok("x"));
+        expect(&mut client, ok("x"));
+        expect(&mut server, forwarded_get("/next"));
+        server.send(ok("y"));
+        expect(&mut client, ok("y"));
+    }
+}
+
+#[test]
 fn a_thousand_requests_in_one_go() {
     let upstream = Listening::start();
     let balancer = Balancer::over(&[upstream.address()]);
