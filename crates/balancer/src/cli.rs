@@ -6,9 +6,10 @@ use std::time::Duration;
 use berth_balancer::config::{Admin, Settings, Upstream, parse_size};
 use berth_balancer::proxy::{ProxySettings, Timeouts};
 use berth_balancer::{AccessFormat, AccessTarget, Limits};
-use berth_client::RegistryAddress;
+use berth_client::{RegistryAddress, RegistryList};
 use berth_daemon::LogFormat;
-use berth_model::Query;
+use berth_model::{Invalid, Query};
+use berth_web::Token;
 use clap::Parser;
 use ipnet::IpNet;
 
@@ -26,8 +27,8 @@ const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST
 #[command(name = "balancer", version = berth_daemon::VERSION, after_help = EXAMPLES)]
 pub(crate) struct Cli {
     /// A registry to follow; repeat it, or separate with commas, for several [default: localhost:9090]
-    #[arg(long, env = "BERTH_REGISTRY", value_name = "HOST:PORT", value_delimiter = ',')]
-    registry: Vec<RegistryAddress>,
+    #[arg(long, env = "BERTH_REGISTRY", value_name = "HOST:PORT")]
+    registry: Vec<RegistryList>,
 
     /// Serve only instances of this service, such as web or web@1.x
     #[arg(long, value_name = "QUERY")]
@@ -51,7 +52,7 @@ pub(crate) struct Cli {
     admin: Option<Admin>,
 
     /// The bearer token for the registry and of the admin port
-    #[arg(long, env = "BERTH_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    #[arg(long, env = "BERTH_TOKEN", value_name = "TOKEN", hide_env_values = true, value_parser = parse_token)]
     token: Option<String>,
 
     /// Worker threads [default: one per core]
@@ -124,13 +125,25 @@ pub(crate) struct Cli {
 }
 
 impl Cli {
+    /// What clap cannot check: options that need one another.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        match self.admin {
+            Some(Admin::Required(address))
+                if !address.ip().to_canonical().is_loopback()
+                    && self.token.as_deref().is_none_or(str::is_empty) =>
+            {
+                Err(format!(
+                    "an admin port on {address} lets other machines in: add --token, or choose 127.0.0.1"
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Settings for a process that may open so many files.
     pub(crate) fn settings(self, open_files: u64) -> Settings {
-        let upstreams_only = self.registry.is_empty() && !self.upstream.is_empty();
-        let registries = match self.registry {
-            none if none.is_empty() && !upstreams_only => vec![RegistryAddress::default()],
-            given => given,
-        };
+        let default = if self.upstream.is_empty() { vec![RegistryAddress::default()] } else { Vec::new() };
+        let registries = RegistryList::united(self.registry, default);
         let everywhere = |port| SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port);
         let threads = self.threads.map_or_else(
             || std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
@@ -140,7 +153,7 @@ impl Cli {
             listen: self.listen.unwrap_or_else(|| everywhere(self.port.unwrap_or(8080))),
             listen_anyhow: self.listen.is_none(),
             admin: self.admin.unwrap_or(Admin::Preferred(DEFAULT_ADMIN)),
-            token: self.token,
+            token: self.token.filter(|token| !token.is_empty()),
             registries,
             query: self.service,
             upstreams: self.upstream,
@@ -188,9 +201,17 @@ fn parse_listen(text: &str) -> Result<SocketAddr, String> {
 
 fn parse_admin(text: &str) -> Result<Admin, String> {
     match text {
-        "none" => Ok(Admin::None),
-        address => parse_listen(address).map(Admin::Required),
+        "none" => return Ok(Admin::None),
+        // A bare port: what the admin port tells is nobody else's business.
+        port if port.bytes().all(|byte| byte.is_ascii_digit()) => parse_listen(&format!("127.0.0.1:{port}")),
+        address => parse_listen(address),
     }
+    .map(Admin::Required)
+}
+
+/// An empty variable in the environment is as good as none.
+fn parse_token(text: &str) -> Result<String, Invalid> {
+    if text.is_empty() { Ok(String::new()) } else { text.parse::<Token>().map(|_| text.to_owned()) }
 }
 
 fn parse_time(text: &str) -> Result<Duration, String> {

@@ -19,6 +19,7 @@ use berth_daemon::{RunningClock, Shutdown};
 use berth_web::{Access, Token};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 pub use berth_http1::Limits;
@@ -37,6 +38,9 @@ const WAITING_UPDATES: usize = 1024;
 /// A balancer that starts does not accept before it has heard from every source, or for so long.
 const FIRST_LIST_WAIT: Duration = Duration::from_millis(500);
 
+/// How long the last lines of the access log may take.
+const LOG_WAIT: Duration = Duration::from_secs(1);
+
 /// Why a balancer cannot run.
 #[derive(Debug, Error)]
 pub enum StartError {
@@ -54,8 +58,8 @@ pub enum StartError {
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, io::Error),
     /// The access log cannot be opened.
-    #[error("cannot open the access log: {0}")]
-    AccessLog(io::Error),
+    #[error("cannot open the access log {0}: {1}")]
+    AccessLog(AccessTarget, io::Error),
     /// The token is none.
     #[error("{0}")]
     Token(berth_model::Invalid),
@@ -131,7 +135,8 @@ fn bind_admin(admin: Admin) -> Result<Option<TcpListener>, StartError> {
 /// The access log or a worker cannot be started, or the end was forced.
 pub async fn run(bound: Bound, settings: Settings, shutdown: Shutdown) -> Result<(), StartError> {
     let published = Arc::new(Published::new(upstreams::nobody(subject(&settings), fastrand::u64(..))));
-    let log = AccessLog::open(&settings.access_log, settings.access_format).map_err(StartError::AccessLog)?;
+    let log = AccessLog::open(&settings.access_log, settings.access_format)
+        .map_err(|error| StartError::AccessLog(settings.access_log.clone(), error))?;
     let mut heard = follow(&settings, &published);
     let cells: Vec<Arc<Cells>> = bound.listeners.iter().map(|_| Arc::default()).collect();
     let admin = bound.admin.map(|listener| {
@@ -149,15 +154,20 @@ pub async fn run(bound: Bound, settings: Settings, shutdown: Shutdown) -> Result
         () = shutdown.graceful.cancelled() => {}
     }
     info!(addr = %bound.address, threads = settings.threads, "balancer listening");
-    let workers = start_workers(bound.listeners, &settings, &published, &cells, log.as_ref(), &shutdown)?;
+    let mut workers = start_workers(bound.listeners, &settings, &published, &cells, log.as_ref(), &shutdown)?;
     let mut outcome = Ok(());
-    for ended in workers {
-        // A worker that panicked has dropped its sender.
-        let ended = ended.await.unwrap_or_else(|_| Err(io::Error::other("a worker thread panicked")));
-        outcome = outcome.and(ended.map_err(StartError::Worker));
+    // Whichever ends first: with a part of its workers gone a balancer would go on at a part of its strength.
+    while let Some(ended) = workers.join_next().await
+        && outcome.is_ok()
+    {
+        outcome = ended.map_err(io::Error::other).and_then(|ended| ended).map_err(StartError::Worker);
     }
     if let Some(log) = log {
-        log.close();
+        tokio::select! {
+            () = log.close() => {}
+            () = shutdown.forced.cancelled() => {}
+            () = tokio::time::sleep(LOG_WAIT) => warn!("the access log takes no more, its last lines are lost"),
+        }
     }
     if let Some(admin) = admin {
         admin.graceful.cancel();
@@ -225,10 +235,10 @@ fn start_workers(
     cells: &[Arc<Cells>],
     log: Option<&AccessLog>,
     shutdown: &Shutdown,
-) -> Result<Vec<oneshot::Receiver<io::Result<()>>>, StartError> {
+) -> Result<JoinSet<io::Result<()>>, StartError> {
     let proxy = Arc::new(settings.proxy.clone());
     let most_connections = settings.most_connections.div_ceil(settings.threads).max(1);
-    let mut workers = Vec::with_capacity(listeners.len());
+    let mut workers = JoinSet::new();
     for ((index, listener), cells) in listeners.into_iter().enumerate().zip(cells) {
         let start = worker::Start {
             listener,
@@ -247,7 +257,8 @@ fn start_workers(
                 let _ = ended.send(worker::run(start));
             })
             .map_err(StartError::Worker)?;
-        workers.push(ends);
+        // A worker that panicked has dropped its sender.
+        workers.spawn(async { ends.await.unwrap_or_else(|_| Err(io::Error::other("its thread panicked"))) });
     }
     Ok(workers)
 }

@@ -5,11 +5,15 @@ mod cli;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use tracing::info;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
+    if let Err(sentence) = cli.check() {
+        cli::Cli::command().error(ErrorKind::ArgumentConflict, sentence).exit();
+    }
     berth_daemon::init_logs(cli.log_format);
     berth_daemon::finish(start(cli))
 }

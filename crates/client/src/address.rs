@@ -51,6 +51,35 @@ impl RegistryAddress {
     }
 }
 
+/// Registries as an option or a variable names them: addresses separated by commas, or nothing at all, which an
+/// empty variable means.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RegistryList(Vec<RegistryAddress>);
+
+impl RegistryList {
+    /// All addresses of several lists; one that stands there twice counts once. Those of `default` if there are
+    /// none.
+    pub fn united(lists: Vec<Self>, default: Vec<RegistryAddress>) -> Vec<RegistryAddress> {
+        let mut all = Vec::new();
+        for address in lists.into_iter().flat_map(|list| list.0) {
+            if !all.contains(&address) {
+                all.push(address);
+            }
+        }
+        if all.is_empty() { default } else { all }
+    }
+}
+
+impl FromStr for RegistryList {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        if text.trim().is_empty() {
+            return Ok(Self::default());
+        }
+        RegistryAddress::parse_list(text).map(Self)
+    }
+}
+
 impl Default for RegistryAddress {
     /// `localhost:9090`.
     fn default() -> Self {

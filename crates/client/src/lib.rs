@@ -31,7 +31,7 @@ mod lookup;
 mod register;
 mod watch;
 
-pub use address::RegistryAddress;
+pub use address::{RegistryAddress, RegistryList};
 pub use backoff::Backoff;
 pub use berth_model as model;
 pub use error::{Error, Problem};

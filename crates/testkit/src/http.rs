@@ -65,11 +65,11 @@ impl Http {
         self.try_read_answer()
     }
 
-    /// A request with a body.
+    /// A request with a body. `fields` are lines, among which may be a Host.
     pub fn send(&mut self, method: &str, path: &str, fields: &str, body: &[u8]) -> Answer {
         let length = body.len();
-        let head =
-            format!("{method} {path} HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n{fields}\r\n");
+        let host = if fields.contains("Host:") { "" } else { "Host: test\r\n" };
+        let head = format!("{method} {path} HTTP/1.1\r\n{host}Content-Length: {length}\r\n{fields}\r\n");
         self.wire.send(head);
         self.wire.send(body);
         self.try_read_answer().unwrap_or_else(|seen| panic!("no answer to {method} {path}; seen: {seen:?}"))

@@ -41,10 +41,16 @@ pub struct Process {
 impl Process {
     /// Starts one of the project's binaries. No variable of the caller's environment leads it astray.
     pub fn start(name: &str, arguments: &[&str]) -> Self {
+        Self::start_with(name, arguments, &[])
+    }
+
+    /// The same with variables in its environment.
+    pub fn start_with(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(binary(name));
         for variable in ["BERTH_REGISTRY", "BERTH_TOKEN", "RUST_LOG"] {
             command.env_remove(variable);
         }
+        command.envs(variables.iter().copied());
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{name}: {error}"));
         let log = Arc::new(Mutex::new(Vec::new()));

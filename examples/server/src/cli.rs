@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use berth_client::model::{InstanceId, NamedVersion, Ttl};
-use berth_client::{RegistryAddress, Settings};
+use berth_client::{RegistryList, Settings};
 use clap::{Parser, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
@@ -18,8 +18,8 @@ const EXAMPLES: &str = "Examples:
 #[command(name = "server", version, after_help = EXAMPLES)]
 pub(crate) struct Cli {
     /// A registry to register with; repeat it, or separate with commas, for several [default: localhost:9090]
-    #[arg(long, env = "BERTH_REGISTRY", value_name = "HOST:PORT", value_delimiter = ',')]
-    registry: Vec<RegistryAddress>,
+    #[arg(long, env = "BERTH_REGISTRY", value_name = "HOST:PORT")]
+    registry: Vec<RegistryList>,
 
     /// The registries' bearer token
     #[arg(long, env = "BERTH_TOKEN", value_name = "TOKEN", hide_env_values = true)]
@@ -32,6 +32,10 @@ pub(crate) struct Cli {
     /// The name of this instance, the same over restarts [default: a random one]
     #[arg(long, value_name = "ID")]
     id: Option<InstanceId>,
+
+    /// A host and path prefix to serve, such as /api, instead of everything; repeat it for several
+    #[arg(long, value_name = "PATH")]
+    route: Vec<String>,
 
     /// What else to tell of this instance; repeat it for several
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_meta)]
@@ -71,10 +75,9 @@ impl Cli {
     /// What to register once the listener is bound.
     pub(crate) fn registration(self, listening: SocketAddr) -> Settings {
         let mut settings = Settings::new(self.name, listening);
-        if !self.registry.is_empty() {
-            settings.registries = self.registry;
-        }
-        settings.token = self.token;
+        settings.registries = RegistryList::united(self.registry, settings.registries);
+        settings.token = self.token.filter(|token| !token.is_empty());
+        settings.routes = self.route;
         settings.id = self.id;
         settings.meta = self.meta.into_iter().collect();
         settings.ttl = self.ttl;

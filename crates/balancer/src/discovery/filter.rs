@@ -1,11 +1,10 @@
 use std::collections::HashSet;
-use std::net::IpAddr;
 
 use berth_client::RegistryAddress;
-use berth_model::{Instance, Query, Scheme, ServiceName};
+use berth_model::{Change, ChangeKind, Instance, Query, Scheme, ServiceName};
 use tracing::{info, warn};
 
-/// Which of a registry's instances the balancer serves. What it decides on never changes within a run.
+/// Which of a registry's instances the balancer serves.
 #[derive(Debug)]
 pub(super) struct Filter {
     query: Option<Query>,
@@ -17,10 +16,21 @@ pub(super) struct Filter {
 
 impl Filter {
     pub(super) fn new(query: Option<Query>, registry: &RegistryAddress) -> Self {
-        let host = registry.host();
-        let registry_is_here = host.eq_ignore_ascii_case("localhost")
-            || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
-        Self { query, registry: registry.to_string(), registry_is_here, told: HashSet::new() }
+        Self { query, registry: registry.to_string(), registry_is_here: false, told: HashSet::new() }
+    }
+
+    /// Says whether the registry's loopback is this machine's.
+    pub(super) fn set_registry_is_here(&mut self, is_here: bool) {
+        self.registry_is_here = is_here;
+    }
+
+    /// A change as it concerns us. An end always does: what was served may have changed so that it is not wanted
+    /// any more. And such a change is an end.
+    pub(super) fn pass(&mut self, mut change: Change) -> Change {
+        if change.kind != ChangeKind::Left && !self.admits(&change.instance) {
+            (change.kind, change.reason) = (ChangeKind::Left, None);
+        }
+        change
     }
 
     /// The one service that is asked for, if it is one.

@@ -1,4 +1,5 @@
 use berth_client::{RegistryAddress, Update, Watch};
+use tokio::net::lookup_host;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
@@ -21,11 +22,11 @@ pub(super) async fn follow(
                 if std::mem::replace(&mut away, false) {
                     info!(registry = %address, revision = %snapshot.revision, "following the registry");
                 }
+                filter.set_registry_is_here(is_here(&address).await);
                 snapshot.instances.retain(|instance| filter.admits(instance));
                 Update::Snapshot(snapshot)
             }
-            Update::Change(change) if filter.admits(&change.instance) => Update::Change(change),
-            Update::Change(_) => continue,
+            Update::Change(change) => Update::Change(filter.pass(change)),
             Update::Away { why } => {
                 away = true;
                 warn!(registry = %address, why, "the registry is away; keeping the last list and trying again");
@@ -36,4 +37,10 @@ pub(super) async fn follow(
             return;
         }
     }
+}
+
+/// Whether the registry runs on this machine, so that its loopback is ours.
+async fn is_here(address: &RegistryAddress) -> bool {
+    let resolved = lookup_host((address.host(), address.port())).await;
+    resolved.is_ok_and(|mut addresses| addresses.all(|address| address.ip().to_canonical().is_loopback()))
 }

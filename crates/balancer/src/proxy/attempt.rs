@@ -23,6 +23,9 @@ use super::view::{Chosen, View};
 /// not be carried through all of them.
 const MOST_RESENT: usize = 2;
 
+/// Interim answers to one request. Nobody needs many, and each is passed on.
+const MOST_INTERIM: usize = 16;
+
 /// Sends the request to one endpoint after the other until one answers.
 ///
 /// A connection that does not come about costs the client nothing, so it moves on whatever the method. One that
@@ -119,7 +122,7 @@ async fn wait(
 ) -> Result<AnswerBody, Failure> {
     let timeouts = &worker.settings.timeouts;
     client.deadline.set(if request.upload.is_read() { timeouts.answer } else { timeouts.body });
-    let mut wait = Wait { worker, client, request, upstream, record, early: Vec::new() };
+    let mut wait = Wait { worker, client, request, upstream, record, early: Vec::new(), interim: 0 };
     poll_fn(|cx| wait.poll(cx)).await
 }
 
@@ -131,6 +134,8 @@ struct Wait<'a> {
     record: &'a mut Record,
     /// The beginning of a head that is not all there.
     early: Vec<u8>,
+    /// Interim answers so far.
+    interim: usize,
 }
 
 impl Wait<'_> {
@@ -144,22 +149,28 @@ impl Wait<'_> {
         if let Poll::Ready(answer) = self.poll_answer(cx) {
             return Poll::Ready(answer);
         }
-        if let Poll::Ready(Err(_)) = self.client.outlet.poll_flush(&mut self.client.stream, cx) {
+        if self.request.upload.is_read() && self.client.is_gone(cx) {
             return Poll::Ready(Err(Failure::ClientGone));
         }
-        if self.client.deadline.is_over() {
-            return Poll::Ready(Err(if self.request.upload.waits_for_client() {
-                Failure::ClientStalled
-            } else {
-                Failure::AnswerTimeout
-            }));
+        if self.client.deadline.is_over() { Poll::Ready(Err(self.late())) } else { Poll::Pending }
+    }
+
+    /// Whose fault it is that the deadline has passed.
+    fn late(&self) -> Failure {
+        // A client that was promised an interim answer is right to wait for it.
+        let was_promised = self.request.expects_continue && self.interim == 0;
+        if self.request.upload.waits_for_client() && !was_promised {
+            return Failure::ClientStalled;
         }
-        Poll::Pending
+        Failure::AnswerTimeout
     }
 
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<AnswerBody, Failure>> {
         let worker = self.worker;
         loop {
+            // An interim answer that the client does not take holds up what follows it.
+            let flushed = ready!(self.client.outlet.poll_flush(&mut self.client.stream, cx));
+            flushed.map_err(|_| Failure::ClientGone)?;
             let mut scratch = worker.scratch.borrow_mut();
             let count = match ready!(poll_read(self.upstream, cx, &mut scratch)) {
                 Ok(count) if count > 0 => count,
@@ -197,6 +208,10 @@ impl Wait<'_> {
             }
             if !interim {
                 return self.begin_final(cx, &head, bytes).map(Some);
+            }
+            self.interim += 1;
+            if self.interim > MOST_INTERIM {
+                return Err(Failure::BadAnswer("it begins with too many interim answers"));
             }
             self.pass_interim(cx, &head)?;
             bytes = &bytes[length..];

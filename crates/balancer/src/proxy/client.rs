@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use berth_http1::forward::{Answer, peer_text, write_answer};
@@ -13,9 +13,9 @@ use super::deadlines::{Deadline, LAST_CALL};
 use super::shared::Worker;
 use super::stream::{Outlet, poll_read};
 
-/// After a refusal, so many bytes that the client still sends are read and dropped: closing with unread bytes
-/// would reset the connection, and the client might never see why.
-const MOST_DISCARDED_BYTES: usize = 256 * 1024;
+/// After a last answer, what the client still sends is read and dropped for so long, or until it pauses: closing
+/// with unread bytes would reset the connection, and the client might never see the answer.
+pub(crate) const LONGEST_DISCARD: Duration = Duration::from_secs(30);
 
 /// The client's side of an exchange.
 #[derive(Debug)]
@@ -80,24 +80,35 @@ impl Client {
         .await
     }
 
-    /// Closes after the last answer, so that the client gets all of it also when it is still sending.
-    pub(crate) async fn close(mut self, worker: &Worker) {
-        self.deadline.set(LAST_CALL);
+    /// Closes after the last answer, so that the client gets all of it also when it is still sending, which it may
+    /// for so long.
+    pub(crate) async fn close(mut self, worker: &Worker, longest: Duration) {
         if self.stream.shutdown().await.is_err() {
             return;
         }
-        let mut left = MOST_DISCARDED_BYTES;
+        let end_ms = worker.deadlines.now_ms() + longest.as_millis() as u64;
+        self.deadline.set(LAST_CALL);
         poll_fn(|cx| {
             let mut scratch = worker.scratch.borrow_mut();
             loop {
                 match poll_read(&mut self.stream, cx, &mut scratch) {
-                    Poll::Ready(Ok(count)) if count > 0 && count < left => left -= count,
+                    Poll::Ready(Ok(count)) if count > 0 && worker.deadlines.now_ms() < end_ms => {
+                        self.deadline.set(LAST_CALL);
+                    }
                     Poll::Ready(_) => return Poll::Ready(()),
                     Poll::Pending => return self.poll_late(),
                 }
             }
         })
         .await;
+    }
+
+    /// Whether the connection has broken while the client has nothing to say. One that has only said its last
+    /// word still waits for its answer.
+    #[inline]
+    pub(crate) fn is_gone(&self, cx: &mut Context<'_>) -> bool {
+        // Ready for once: there is something to read, an end, or an error. Only the kernel can tell which.
+        self.stream.poll_read_ready(cx).is_ready() && matches!(self.stream.take_error(), Err(_) | Ok(Some(_)))
     }
 
     /// Resets the connection: whatever arrived is not the whole.

@@ -9,7 +9,7 @@ use berth_http1::forward::{Answer, Downstream, Origin, write_request};
 use berth_http1::{Refusal, RequestHead, Version, field_space};
 use tokio::net::TcpStream;
 
-use super::client::{Client, Next};
+use super::client::{Client, LONGEST_DISCARD, Next};
 use super::deadlines::LAST_CALL;
 use super::exchange;
 use super::failure::Failure;
@@ -31,6 +31,9 @@ enum NoRequest {
     BadBody(Failure),
 }
 
+/// Some clients send it behind a body. It begins no request (RFC 9112 §2.2).
+const EMPTY_LINE: &[u8] = b"\r\n";
+
 /// Serves one client until its connection ends.
 pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
     let mut client = Client::new(&worker, stream, peer).await;
@@ -38,7 +41,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
         match next_request(&mut client, &worker).await {
             Ok(request) => match exchange::run(&worker, &mut client, request).await {
                 Next::Continue => client.outlet.release(),
-                Next::Close => return client.close(&worker).await,
+                Next::Close => return client.close(&worker, LONGEST_DISCARD).await,
                 Next::Abort => return client.abort(),
             },
             Err(NoRequest::End) => return,
@@ -49,6 +52,9 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
 
 /// Reads the next head and turns it into the request that goes upstream.
 async fn next_request(client: &mut Client, worker: &Worker) -> Result<Request, NoRequest> {
+    if client.ahead == EMPTY_LINE {
+        client.ahead.clear();
+    }
     if client.ahead.is_empty() {
         let idle = &worker.settings.timeouts.idle;
         client.deadline.set_idle(if worker.draining.get() { (*idle).min(LAST_CALL) } else { *idle });
@@ -80,6 +86,9 @@ fn poll_request(
             _ => return Poll::Ready(Err(NoRequest::End)),
         };
         if client.ahead.is_empty() {
+            if bytes == EMPTY_LINE {
+                continue;
+            }
             if let Some(request) = parse(client, worker, bytes)? {
                 return Poll::Ready(Ok(request));
             }
@@ -110,7 +119,7 @@ fn parse(client: &mut Client, worker: &Worker, bytes: &[u8]) -> Result<Option<Re
     let fallback_host = if head.host.is_some() {
         ""
     } else {
-        local = client.stream.local_addr().map(|address| address.to_string()).unwrap_or_default();
+        local = client.stream.local_addr().map(host_of).unwrap_or_default();
         &local
     };
     let origin = Origin { peer: &client.peer, scheme: "http", trusted: client.trusted, fallback_host };
@@ -143,8 +152,15 @@ async fn refuse(mut client: Client, worker: &Worker, problem: NoRequest) {
         client: last,
     };
     if client.answer(worker, &answer).await {
-        client.close(worker).await;
+        // Who was too slow is not given more time.
+        let longest = if status == 408 { LAST_CALL } else { LONGEST_DISCARD };
+        client.close(worker, longest).await;
     }
+}
+
+/// An address as a Host: an IPv4 address in IPv6 clothes is written as what it is.
+fn host_of(address: SocketAddr) -> String {
+    SocketAddr::new(address.ip().to_canonical(), address.port()).to_string()
 }
 
 fn reason_of(status: u16) -> &'static str {

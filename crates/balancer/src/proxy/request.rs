@@ -51,6 +51,8 @@ pub(crate) struct Request {
     pub(crate) version: Version,
     /// Whether the client would send another one on this connection.
     pub(crate) keep_alive: bool,
+    /// Whether the client waits for a 100 before it sends the body.
+    pub(crate) expects_continue: bool,
     pub(crate) upload: Upload,
     /// What the access log tells of it; none when there is no log.
     pub(crate) line: Option<Box<LoggedLine>>,
@@ -64,6 +66,7 @@ impl Request {
             method: Method::of(head.method),
             version: head.version,
             keep_alive: head.keep_alive,
+            expects_continue: head.expects_continue,
             upload: Upload {
                 buffer: outgoing,
                 sent: 0,

@@ -1,7 +1,7 @@
 //! The access log: a line per request, written by a thread of its own so that a slow disk slows nobody.
 
 use std::cell::RefCell;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -9,12 +9,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use berth_http1::{RequestHead, Version};
 use jiff::Timestamp;
 use serde::Serialize;
+use tokio::sync::oneshot;
 
 /// Blocks of lines that may wait for the writer; more are dropped and counted.
 const MOST_WAITING_BLOCKS: usize = 1024;
@@ -32,6 +32,16 @@ pub enum AccessTarget {
     File(PathBuf),
 }
 
+impl fmt::Display for AccessTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AccessTarget::Off => f.write_str("off"),
+            AccessTarget::Stdout => f.write_str("-"),
+            AccessTarget::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
 /// How a line of the access log looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum AccessFormat {
@@ -45,7 +55,8 @@ pub enum AccessFormat {
 /// The log and its writer thread.
 pub(crate) struct AccessLog {
     blocks: SyncSender<Vec<u8>>,
-    writer: JoinHandle<()>,
+    /// Tells when the writer has written everything.
+    written: oneshot::Receiver<()>,
     format: AccessFormat,
     dropped: Arc<AtomicU64>,
 }
@@ -62,10 +73,14 @@ impl AccessLog {
             AccessTarget::File(path) => Box::new(append_to(path)?),
         };
         let (blocks, waiting) = sync_channel(MOST_WAITING_BLOCKS);
-        let writer = std::thread::Builder::new()
-            .name("access-log".into())
-            .spawn(move || write_all(&waiting, output))?;
-        Ok(Some(Self { blocks, writer, format, dropped: Arc::default() }))
+        let (done, written) = oneshot::channel();
+        // Never joined: a pipe that nobody reads would hold up the end of the process.
+        std::thread::Builder::new().name("access-log".into()).spawn(move || {
+            write_all(&waiting, output);
+            // The process may have stopped waiting.
+            let _ = done.send(());
+        })?;
+        Ok(Some(Self { blocks, written, format, dropped: Arc::default() }))
     }
 
     /// A worker's end of the log.
@@ -84,10 +99,10 @@ impl AccessLog {
     }
 
     /// Waits until everything is written. All workers must be gone.
-    pub(crate) fn close(self) {
+    pub(crate) async fn close(self) {
         drop(self.blocks);
         // The writer ends when the last sender is gone; if it panicked there is nothing left to save.
-        let _ = self.writer.join();
+        let _ = self.written.await;
     }
 }
 

@@ -89,8 +89,15 @@ impl Workers {
             let endpoints = snapshot.set.endpoints().iter();
             endpoints
                 .map(|endpoint| {
-                    let service = endpoint.identity().service.to_string();
-                    ([("service", service), ("endpoint", endpoint.address().to_string())], value(endpoint))
+                    // All that tells endpoints apart: a run and its successor may share an address for a while.
+                    let identity = endpoint.identity();
+                    let labels = [
+                        ("service", identity.service.to_string()),
+                        ("id", identity.id.to_string()),
+                        ("run", identity.run.to_string()),
+                        ("endpoint", endpoint.address().to_string()),
+                    ];
+                    (labels, value(endpoint))
                 })
                 .collect()
         };

@@ -179,9 +179,10 @@ impl Source {
                 let identity = change.instance.identity();
                 self.listed.remove(&identity);
                 self.held.remove(&identity);
-                // A registry that gives no reason has an opinion, not an intent.
-                let reason = change.reason.unwrap_or(Reason::Expired);
-                self.note_end(now, run_key(&change.instance), reason, last_words);
+                // Without a reason it did not end: it is not wanted any more.
+                if let Some(reason) = change.reason {
+                    self.note_end(now, run_key(&change.instance), reason, last_words);
+                }
             }
         }
     }

@@ -92,6 +92,9 @@ impl Upstreams {
 
     fn publish(&mut self) {
         let listed = self.members.list();
+        if listed == self.listed {
+            return self.members.forget_last_words();
+        }
         self.tell_changes(&listed);
         let eligible: Vec<Arc<Endpoint>> = listed
             .iter()

@@ -45,8 +45,9 @@ fn what_is_counted() {
     balancer.wait_for_metric("client_connections_total", 1.0);
     balancer.wait_for_metric("client_connections_open", 1.0);
     balancer.wait_for_metric("request_seconds_count", 3.0);
-    let at_upstream =
-        format!("endpoint_requests_total{{service=\"_upstream\",endpoint=\"{}\"}}", upstream.address());
+    let (address, id) = (upstream.address(), upstream.address().to_string().replace(':', "-"));
+    let labels = format!("service=\"_upstream\",id=\"{id}\",run=\"0\",endpoint=\"{address}\"");
+    let at_upstream = format!("endpoint_requests_total{{{labels}}}");
     balancer.wait_for_metric(&at_upstream, 3.0);
     assert_eq!(balancer.metric("generation"), balancer.metric("generation_oldest"));
 }

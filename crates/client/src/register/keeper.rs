@@ -1,9 +1,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use berth_model::{Instance, Registered};
+use berth_model::{Instance, Registered, Renewed};
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
@@ -13,6 +13,9 @@ use crate::{Backoff, Error, Lookup};
 
 /// Renewals come no faster than this, whatever a registry asks for.
 const SHORTEST_RENEWAL: Duration = Duration::from_millis(100);
+
+/// A renewal is given so long at least, however short the lease.
+const SHORTEST_RENEWAL_WAIT: Duration = Duration::from_millis(500);
 
 /// Renewals come no slower than the longest lease.
 const LONGEST_RENEWAL: Duration = Duration::from_secs(3600);
@@ -132,7 +135,7 @@ impl Keeper {
     }
 
     async fn renew(&mut self) -> Next {
-        match self.lookup.renew(&self.owner.service, &self.owner.id, self.owner.run).await {
+        match self.call_renew().await {
             Ok(renewed) => {
                 if self.trouble.is_some() {
                     info!("registry {} is back, and the lease still runs", self.lookup.address());
@@ -147,6 +150,18 @@ impl Keeper {
             }
             Err(error) => self.failed(&error),
         }
+    }
+
+    /// A renewal that gets lost must leave time for another within the lease.
+    async fn call_renew(&self) -> Result<Renewed, Error> {
+        let deadline = (self.body.borrow().ttl_s.duration() / 6).max(SHORTEST_RENEWAL_WAIT);
+        let call = self.lookup.renew(&self.owner.service, &self.owner.id, self.owner.run);
+        timeout(deadline, call).await.unwrap_or_else(|_| {
+            Err(Error::Unreachable {
+                registry: self.lookup.address().clone(),
+                why: "it did not answer in time".to_owned(),
+            })
+        })
     }
 
     async fn deregister(&mut self) {

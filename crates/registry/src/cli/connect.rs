@@ -2,7 +2,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use berth_client::{Error, Lookup, RegistryAddress};
+use berth_client::{Error, Lookup, RegistryAddress, RegistryList};
 use clap::Args;
 
 /// A wait that a person at a terminal does not mind.
@@ -14,9 +14,9 @@ const RETRIES: u32 = 3;
 #[derive(Debug, Args)]
 pub(super) struct Connect {
     /// The registry; of several, separated by commas, the first that can be reached is asked
-    #[arg(long, env = "BERTH_REGISTRY", value_name = "HOST:PORT", value_delimiter = ',')]
-    #[arg(default_value = "localhost:9090")]
-    registry: Vec<RegistryAddress>,
+    /// [default: localhost:9090]
+    #[arg(long, env = "BERTH_REGISTRY", value_name = "HOST:PORT")]
+    registry: Vec<RegistryList>,
     /// The registry's bearer token
     #[arg(long, env = "BERTH_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     token: Option<String>,
@@ -30,8 +30,8 @@ impl Connect {
     {
         block_on(async {
             let mut failure = anyhow!("no registry is named");
-            for address in &self.registry {
-                let lookup = Lookup::new(address.clone(), self.token())?;
+            for address in self.registries() {
+                let lookup = Lookup::new(address, self.token())?;
                 match patiently(|| call(lookup.clone())).await {
                     Ok(answer) => return Ok(answer),
                     Err(error @ Error::Unreachable { .. }) => failure = unreachable(error),
@@ -44,7 +44,12 @@ impl Connect {
 
     /// The first registry, for a command that stays with one.
     pub(super) fn first(&self) -> (RegistryAddress, Option<String>) {
-        (self.registry.first().cloned().unwrap_or_default(), self.token())
+        (self.registries().swap_remove(0), self.token())
+    }
+
+    /// At least one.
+    fn registries(&self) -> Vec<RegistryAddress> {
+        RegistryList::united(self.registry.clone(), vec![RegistryAddress::default()])
     }
 
     /// An empty variable in the environment is as good as none.

@@ -18,6 +18,8 @@ fn bad_flags_end_with_2_and_say_why() {
         ("balancer", &["--max-head", "64KiBB"], "64KiB"),
         ("balancer", &["--threads", "0"], "--threads"),
         ("balancer", &["--trusted-proxies", "10.0.0.0/99"], "10.0.0.0/99"),
+        ("balancer", &["--admin", "0.0.0.0:0"], "--token"),
+        ("balancer", &["--token", "two words"], "token"),
         ("registry", &["listen", "nowhere"], "nowhere"),
         ("registry", &["listen", "0.0.0.0:0"], "--token-file"),
         ("registry", &["serve"], "serve"),
@@ -89,6 +91,47 @@ fn an_admin_port_in_use_is_fatal_only_if_it_was_asked_for() {
     // Whether 9099 is free here is not ours to say: it starts in either case.
     let balancer = Process::start("balancer", &["--listen", "127.0.0.1:0", "--upstream", "127.0.0.1:1"]);
     balancer.address();
+}
+
+#[test]
+fn a_bare_admin_port_is_on_loopback() {
+    let arguments = ["--listen", "127.0.0.1:0", "--admin", "0", "--upstream", "127.0.0.1:1"];
+    let balancer = Process::start("balancer", &arguments);
+    let line = balancer.wait_for_line(&["admin port listening"]);
+    assert!(line.contains("addr=127.0.0.1:"), "{line}");
+}
+
+#[test]
+fn an_empty_variable_is_as_good_as_none() {
+    for (name, arguments) in [
+        ("balancer", &["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"][..]),
+        ("server", &[][..]),
+        ("registry", &["query"][..]),
+    ] {
+        let process = Process::start_with(name, arguments, &[("BERTH_REGISTRY", ""), ("BERTH_TOKEN", "")]);
+        if name == "registry" {
+            let (code, _, log) = process.output();
+            assert!(code == Some(0) || log.contains("localhost:9090"), "{log}");
+        } else {
+            process.address();
+        }
+    }
+}
+
+#[test]
+fn an_access_log_that_nobody_reads_does_not_hold_up_the_end() {
+    let upstream = berth_testkit::SteadyUpstream::saying("hello");
+    let address = upstream.address().to_string();
+    let mut balancer = Balancer::start(&["--upstream", &address, "--access-log", "-"]);
+    balancer.wait_for_endpoints(1);
+    let mut client = berth_testkit::Http::connect(balancer.address);
+    // More than a pipe holds.
+    let path = format!("/{}", "x".repeat(4000));
+    for _ in 0..200 {
+        client.get(&path);
+    }
+    balancer.process.stop(berth_testkit::Signal::TERM);
+    balancer.process.wait_for_line(&["its last lines are lost"]);
 }
 
 #[test]

@@ -63,6 +63,34 @@ fn when_all_are_killed_the_client_is_told_at_once() {
     eventually("service again", || (client.get("/").status == 200).then_some(()));
 }
 
+/// Puts an instance by hand; the version may change within a run.
+fn put(registry: std::net::SocketAddr, port: u16, version: &str) {
+    let body = format!(r#"{{"port":{port},"run":"77","version":"{version}"}}"#);
+    let fields = "Host: localhost\r\nContent-Type: application/json\r\n";
+    let answer = Http::connect(registry).send("PUT", "/v1/services/gg/instances/a", fields, body.as_bytes());
+    assert!(matches!(answer.status, 200 | 201), "{}", answer.text());
+}
+
+#[test]
+fn what_is_not_wanted_any_more_leaves_and_so_does_what_was_removed() {
+    let registry = registry();
+    let address = registry.address();
+    let upstream = berth_testkit::SteadyUpstream::saying("gg");
+    let port = upstream.address().port();
+    let balancer = crate::site::Balancer::start(&["--registry", &address.to_string(), "--service", "gg@1.x"]);
+    put(address, port, "1.2.3");
+    balancer.wait_for_endpoints(1);
+    put(address, port, "2.0.0");
+    balancer.wait_for_endpoints(0);
+    put(address, port, "1.2.4");
+    balancer.wait_for_endpoints(1);
+    let answer =
+        Http::connect(address).send("DELETE", "/v1/services/gg/instances/a", "Host: localhost\r\n", b"");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    balancer.process.wait_for_line(&["instance left", "removed"]);
+    balancer.wait_for_endpoints(0);
+}
+
 #[test]
 fn the_sentence_names_the_service() {
     let registry = registry();

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use berth_testkit::{Http, Process, eventually};
+use berth_testkit::{Http, Process, SteadyUpstream, eventually};
 
-use crate::site::{free_port, port_of};
+use crate::site::{Balancer, free_port, port_of, registry};
 
 fn readme() -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
@@ -60,6 +60,46 @@ fn the_first_lines_of_the_readme_work_as_they_stand() {
             .collect();
         (ports.len() == 3).then_some(())
     });
+}
+
+#[test]
+fn the_curls_of_the_readme_register_renew_and_say_goodbye() {
+    let registry = registry();
+    let address = registry.address().to_string();
+    let text = readme();
+    let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("curl -X ")).collect();
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    let mut run = String::new();
+    for line in lines {
+        let line =
+            line.replace("localhost:9090", &address).replace("RUN", &run).replace("curl ", "curl -sf ");
+        let output = std::process::Command::new("sh").args(["-c", &line]).output().expect("sh");
+        let answer = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{line}: {answer}");
+        if let Some((_, rest)) = answer.split_once("\"run\":\"") {
+            run = rest.split('"').next().unwrap().to_owned();
+        }
+    }
+    registry.wait_for_line(&["instance joined", "service=web"]);
+    registry.wait_for_line(&["instance left", "deregistered"]);
+}
+
+#[test]
+fn the_line_without_a_registry_works() {
+    let text = readme();
+    let line = text.lines().find(|line| line.contains("`balancer --upstream ")).expect("the line");
+    let command = line.split('`').find(|code| code.starts_with("balancer --upstream")).unwrap();
+    let upstreams = [SteadyUpstream::saying("a"), SteadyUpstream::saying("b")];
+    let arguments = command
+        .replace("3000", &upstreams[0].address().port().to_string())
+        .replace("3001", &upstreams[1].address().port().to_string());
+    let arguments: Vec<&str> = arguments.split_whitespace().skip(1).collect();
+    let balancer = Balancer::start(&arguments);
+    balancer.wait_for_endpoints(2);
+    let mut client = Http::connect(balancer.address);
+    let answers: Vec<_> = (0..4).map(|_| client.get("/").body).collect();
+    assert_ne!(answers[0], answers[1]);
+    assert_eq!(answers[..2], answers[2..]);
 }
 
 #[test]
