@@ -240,3 +240,19 @@ fn an_early_refusal_reaches_a_client_that_is_still_sending() {
     client.send(vec![0; 50_000]);
     client.expect_end();
 }
+
+#[test]
+fn an_early_answer_reaches_a_client_that_goes_on_sending() {
+    let upstream = Listening::start();
+    let balancer = Balancer::over(&[upstream.address()]);
+    let mut client = balancer.connect();
+    let length = 8 * 1024 * 1024;
+    client.send(format!("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n\r\n"));
+    let mut server = upstream.accept();
+    server.read_head();
+    server.send("HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno");
+    // It sends all of it before it looks at the answer.
+    client.send(vec![b'x'; length]);
+    expect(&mut client, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno");
+    client.expect_end();
+}

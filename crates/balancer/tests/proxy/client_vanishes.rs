@@ -114,3 +114,32 @@ fn many_of_them() {
     }
     wait_for_nobody(&balancer);
 }
+
+#[test]
+fn while_the_upstream_works() {
+    let upstream = Listening::start();
+    let balancer = Balancer::over(&[upstream.address()]);
+    let mut client = balancer.connect();
+    client.send(get("/"));
+    let mut server = upstream.accept();
+    expect(&mut server, forwarded_get("/"));
+    client.reset();
+    // Not a byte of an answer, and yet it learns that nobody waits for one.
+    server.expect_end();
+    wait_for_nobody(&balancer);
+    balancer.wait_for_metric("failures_total{side=\"client\"}", 1.0);
+}
+
+#[test]
+fn or_only_says_its_last_word() {
+    let upstream = Listening::start();
+    let balancer = Balancer::over(&[upstream.address()]);
+    let mut client = balancer.connect();
+    client.send(get("/"));
+    client.finish();
+    let mut server = upstream.accept();
+    expect(&mut server, forwarded_get("/"));
+    server.send(ok("x"));
+    expect(&mut client, ok("x"));
+    client.expect_end();
+}

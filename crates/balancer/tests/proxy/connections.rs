@@ -253,3 +253,22 @@ fn each_endpoint_has_connections_of_its_own() {
     expect_nobody(&one);
     expect_nobody(&two);
 }
+
+#[test]
+fn an_empty_line_behind_a_body_begins_no_request() {
+    let upstream = Listening::start();
+    let soon = std::time::Duration::from_millis(300);
+    let balancer = Balancer::with_timeouts(&[upstream.address()], |timeouts| {
+        (timeouts.head, timeouts.idle) = (soon, soon);
+    });
+    let mut client = balancer.connect();
+    client.send(get("/"));
+    let mut server = upstream.accept();
+    expect(&mut server, forwarded_get("/"));
+    client.send("\r\n");
+    server.send(ok("x"));
+    expect(&mut client, ok("x"));
+    client.send("\r\n");
+    // Not a 408: nothing was begun that could be late.
+    client.expect_end();
+}

@@ -88,3 +88,32 @@ fn a_protocol_that_nobody_asked_for() {
     assert_eq!(client.read_answer().status, 502);
     server.expect_end();
 }
+
+#[test]
+fn more_than_anybody_needs() {
+    let upstream = Listening::start();
+    let balancer = Balancer::over(&[upstream.address()]);
+    let mut client = balancer.http();
+    client.wire.send(get("/"));
+    let mut server = upstream.accept();
+    expect(&mut server, forwarded_get("/"));
+    let hint = "HTTP/1.1 103 Early Hints\r\n\r\n";
+    server.send(hint.repeat(17));
+    for _ in 0..16 {
+        expect(&mut client.wire, hint);
+    }
+    assert_eq!(client.read_answer().status, 502);
+    server.expect_end();
+}
+
+#[test]
+fn a_client_that_waits_in_vain_is_not_to_blame() {
+    let upstream = Listening::start();
+    let soon = std::time::Duration::from_millis(300);
+    let balancer = Balancer::with_timeouts(&[upstream.address()], |timeouts| timeouts.body = soon);
+    let mut client = balancer.http();
+    client.wire.send(format!("{PUT}\r\n"));
+    let mut server = upstream.accept();
+    expect(&mut server, PUT.to_owned() + &forwarded("test"));
+    assert_eq!(client.read_answer().status, 504);
+}
