@@ -151,6 +151,23 @@ async fn renewals_come_as_often_as_the_registry_asks_with_jitter() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn two_renewals_may_get_lost_within_one_lease() {
+    let _clock = hold_clock();
+    let port = Port::reserve();
+    let mut fake = port.listen();
+    let (_registration, _) = registered(&mut fake, &port).await;
+    let (mut passed, mut lost) = (Duration::ZERO, Vec::new());
+    while lost.len() < 3 {
+        let (call, pause) = next_call(&mut fake, 15 * SECOND).await;
+        assert!(is_renewal(&call));
+        passed += pause;
+        // Neither answered nor refused.
+        lost.push(call);
+    }
+    assert!(passed < 15 * SECOND, "the third came {passed:?} after the registration");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_registry_that_forgot_it_is_told_again_the_same() {
     let _clock = hold_clock();
     let port = Port::reserve();
