@@ -3,6 +3,8 @@
 
 mod members;
 mod published;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,8 +1,10 @@
 //! Connections on both sides: how long they live, what they carry, in which order.
 
-use berth_testkit::Listening;
+use berth_testkit::{Listening, holds_for};
 
-use crate::harness::{Balancer, accept_any, expect, expect_nobody, forwarded, forwarded_get, get, ok};
+use crate::harness::{
+    Balancer, accept_any, expect, expect_nobody, forwarded, forwarded_get, get, ok, settings,
+};
 
 #[test]
 fn hundreds_of_requests_on_one_connection() {
@@ -271,4 +273,26 @@ fn an_empty_line_behind_a_body_begins_no_request() {
     client.send("\r\n");
     // Not a 408: nothing was begun that could be late.
     client.expect_end();
+}
+
+#[test]
+fn more_clients_than_allowed_wait_for_others_to_go() {
+    let upstream = Listening::start();
+    let mut settings = settings(&[upstream.address()]);
+    settings.most_connections = 2;
+    let balancer = Balancer::start(settings);
+    let mut first = balancer.connect();
+    first.send(get("/first"));
+    let mut server = upstream.accept();
+    expect(&mut server, forwarded_get("/first"));
+    let second = balancer.connect();
+    let mut third = balancer.connect();
+    third.send(get("/third"));
+    holds_for(40, "two are served", || upstream.try_accept().is_none());
+    balancer.wait_for_metric("client_connections_open", 2.0);
+    drop(second);
+    let mut other = upstream.accept();
+    expect(&mut other, forwarded_get("/third"));
+    other.send(ok("x"));
+    expect(&mut third, ok("x"));
 }
