@@ -31,8 +31,11 @@ enum NoRequest {
     BadBody(Failure),
 }
 
-/// Some clients send it behind a body. It begins no request (RFC 9112 §2.2).
-const EMPTY_LINE: &[u8] = b"\r\n";
+/// Whether there is nothing but empty lines. Some clients send one behind a body; it begins no request (RFC 9112
+/// §2.2).
+fn is_empty_lines(bytes: &[u8]) -> bool {
+    bytes.chunks(2).all(|line| line == b"\r\n")
+}
 
 /// Serves one client until its connection ends.
 pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
@@ -52,7 +55,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
 
 /// Reads the next head and turns it into the request that goes upstream.
 async fn next_request(client: &mut Client, worker: &Worker) -> Result<Request, NoRequest> {
-    if client.ahead == EMPTY_LINE {
+    if is_empty_lines(&client.ahead) {
         client.ahead.clear();
     }
     if client.ahead.is_empty() {
@@ -86,7 +89,7 @@ fn poll_request(
             _ => return Poll::Ready(Err(NoRequest::End)),
         };
         if client.ahead.is_empty() {
-            if bytes == EMPTY_LINE {
+            if is_empty_lines(bytes) {
                 continue;
             }
             if let Some(request) = parse(client, worker, bytes)? {

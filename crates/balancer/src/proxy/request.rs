@@ -158,8 +158,7 @@ impl Upload {
                         self.sent += count;
                         // An upstream that takes it in pieces is slow, not silent.
                         if count < self.buffer.len() {
-                            let timeouts = &worker.settings.timeouts;
-                            client.deadline.set(if self.is_done() { timeouts.answer } else { timeouts.body });
+                            self.moved(worker, client);
                         }
                     }
                     Err(_) => self.broken = true,
@@ -194,8 +193,16 @@ impl Upload {
             self.sent = 0;
         }
         self.buffer.extend_from_slice(&bytes[..taken]);
-        let timeouts = &worker.settings.timeouts;
-        client.deadline.set(if self.is_read() { timeouts.answer } else { timeouts.body });
+        self.moved(worker, client);
         Poll::Ready(Ok(()))
+    }
+
+    /// Sets the deadline for what comes next. A client that has to take bytes first stays under the deadline for
+    /// that, however much it sends.
+    fn moved(&self, worker: &Worker, client: &Client) {
+        let timeouts = &worker.settings.timeouts;
+        if client.outlet.is_empty() {
+            client.deadline.set(if self.is_read() { timeouts.answer } else { timeouts.body });
+        }
     }
 }

@@ -270,7 +270,7 @@ fn an_empty_line_behind_a_body_begins_no_request() {
     client.send("\r\n");
     server.send(ok("x"));
     expect(&mut client, ok("x"));
-    client.send("\r\n");
+    client.send("\r\n\r\n");
     // Not a 408: nothing was begun that could be late.
     client.expect_end();
 }
