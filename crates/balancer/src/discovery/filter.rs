@@ -71,3 +71,6 @@ impl Filter {
         false
     }
 }
+
+#[cfg(test)]
+mod tests;
