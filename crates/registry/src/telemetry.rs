@@ -53,7 +53,7 @@ impl Telemetry {
     }
 
     pub(crate) fn registry(&self) -> Registry {
-        let mut registry = Registry::with_prefix("berth_registry");
+        let mut registry = Registry::with_prefix("registry");
         registry.register("instances", "Instances that are live", self.instances.clone());
         registry.register("watchers", "Event streams that are open", self.watchers.clone());
         registry.register("changes", "Changes by kind and reason", self.changes.clone());

@@ -77,11 +77,11 @@ async fn it_tells_how_it_is() {
     }
     let metrics = registry.request(Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
     for line in [
-        "berth_registry_instances 1",
-        "berth_registry_watchers 1",
-        "berth_registry_renewals_total 1",
-        "berth_registry_changes_total{kind=\"joined\",reason=\"\"} 2",
-        "berth_registry_changes_total{kind=\"left\",reason=\"removed\"} 1",
+        "registry_instances 1",
+        "registry_watchers 1",
+        "registry_renewals_total 1",
+        "registry_changes_total{kind=\"joined\",reason=\"\"} 2",
+        "registry_changes_total{kind=\"left\",reason=\"removed\"} 1",
     ] {
         assert!(metrics.lines().any(|found| found == line), "{line} is not in\n{metrics}");
     }
