@@ -144,10 +144,7 @@ pub async fn run(bound: Bound, settings: Settings, shutdown: Shutdown) -> Result
         let metrics = telemetry::registry(cells.clone(), Arc::clone(&published), dropped);
         serve_admin(listener, metrics, &settings, &shutdown)
     });
-    let admin = match admin {
-        Some(admin) => Some(admin?),
-        None => None,
-    };
+    let admin = admin.transpose()?;
     tokio::select! {
         _ = heard.wait_for(|heard| *heard) => {}
         () = tokio::time::sleep(FIRST_LIST_WAIT) => {}
@@ -155,12 +152,9 @@ pub async fn run(bound: Bound, settings: Settings, shutdown: Shutdown) -> Result
     }
     info!(addr = %bound.address, threads = settings.threads, "balancer listening");
     let mut workers = start_workers(bound.listeners, &settings, &published, &cells, log.as_ref(), &shutdown)?;
-    let mut outcome = Ok(());
-    // Whichever ends first: with a part of its workers gone a balancer would go on at a part of its strength.
-    while let Some(ended) = workers.join_next().await
-        && outcome.is_ok()
-    {
-        outcome = ended.map_err(io::Error::other).and_then(|ended| ended).map_err(StartError::Worker);
+    while let Some(ended) = workers.join_next().await {
+        // The first that fails ends them all: a balancer must not go on at a part of its strength.
+        ended.map_err(io::Error::other).and_then(|ended| ended).map_err(StartError::Worker)?;
     }
     if let Some(log) = log {
         tokio::select! {
@@ -173,7 +167,6 @@ pub async fn run(bound: Bound, settings: Settings, shutdown: Shutdown) -> Result
         admin.graceful.cancel();
         admin.forced.cancel();
     }
-    outcome?;
     if shutdown.forced.is_cancelled() {
         return Err(StartError::Forced);
     }
