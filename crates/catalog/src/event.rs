@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
-use berth_model::{ChangeKind, Instance, Reason};
+use berth_model::{ChangeKind, Instance, Patch, Reason};
+
+use crate::link::{Link, Notice, Word};
 
 /// A change to one instance, before it has its place in the log.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,18 +13,33 @@ pub struct Event {
     pub instance: Arc<Instance>,
     /// Why it left; with [`ChangeKind::Left`] only.
     pub reason: Option<Reason>,
+    /// What its owner must hear of it. None when the owner did it, or holds no link.
+    pub notice: Option<Notice>,
 }
 
 impl Event {
     pub(crate) fn joined(instance: Arc<Instance>) -> Self {
-        Self { kind: ChangeKind::Joined, instance, reason: None }
+        Self { kind: ChangeKind::Joined, instance, reason: None, notice: None }
     }
 
     pub(crate) fn changed(instance: Arc<Instance>) -> Self {
-        Self { kind: ChangeKind::Changed, instance, reason: None }
+        Self { kind: ChangeKind::Changed, instance, reason: None, notice: None }
     }
 
-    pub(crate) fn left(instance: Arc<Instance>, reason: Reason) -> Self {
-        Self { kind: ChangeKind::Left, instance, reason: Some(reason) }
+    pub(crate) fn asked(instance: Arc<Instance>, link: Link, patch: &Patch) -> Self {
+        let notice = notice(link, || Word::Asked(patch.clone()));
+        Self { kind: ChangeKind::Changed, instance, reason: None, notice }
+    }
+
+    pub(crate) fn left(instance: Arc<Instance>, link: Link, reason: Reason) -> Self {
+        let notice = notice(link, || Word::Ended(reason));
+        Self { kind: ChangeKind::Left, instance, reason: Some(reason), notice }
+    }
+}
+
+fn notice(link: Link, word: impl FnOnce() -> Word) -> Option<Notice> {
+    match link {
+        Link::Held(link) => Some(Notice { link, word: word() }),
+        Link::Never | Link::Lost => None,
     }
 }

@@ -2,16 +2,20 @@ use std::collections::VecDeque;
 
 use thiserror::Error;
 
-/// The changes of the whole store in one sequence, of which the last ones are kept.
+/// The changes of the whole store in one sequence, of which the last ones are kept: as many as fit both into a
+/// number of entries and into a number of bytes.
 ///
 /// A reader holds a cursor: the sequence of the last entry that it knows. Entries are numbered from 1, so that
 /// 0 is the cursor of a reader that knows nothing.
 #[derive(Clone, Debug)]
 pub struct ChangeLog<T> {
-    entries: VecDeque<T>,
+    // With the size that each was said to have.
+    entries: VecDeque<(T, usize)>,
     // The sequence of the newest entry; the others' follow from their place.
     head: u64,
-    capacity: usize,
+    size_bytes: usize,
+    most_entries: usize,
+    most_bytes: usize,
 }
 
 /// Why a cursor cannot be read from. The reader needs a snapshot.
@@ -26,19 +30,19 @@ pub enum Gap {
 }
 
 impl<T> ChangeLog<T> {
-    /// An empty log that keeps so many entries.
-    pub fn new(capacity: usize) -> Self {
-        Self { entries: VecDeque::new(), head: 0, capacity }
+    /// An empty log that keeps so many entries, and so many bytes of them.
+    pub fn new(most_entries: usize, most_bytes: usize) -> Self {
+        Self { entries: VecDeque::new(), head: 0, size_bytes: 0, most_entries, most_bytes }
     }
 
-    /// Appends the entry that `make` builds from its sequence.
-    pub fn append(&mut self, make: impl FnOnce(u64) -> T) {
+    /// Appends the entry that `make` builds from its sequence. `size_bytes` is what it holds, about.
+    pub fn append(&mut self, size_bytes: usize, make: impl FnOnce(u64) -> T) {
         self.head += 1;
-        if self.entries.len() == self.capacity {
-            self.entries.pop_front();
-        }
-        if self.capacity > 0 {
-            self.entries.push_back(make(self.head));
+        self.entries.push_back((make(self.head), size_bytes));
+        self.size_bytes += size_bytes;
+        while self.entries.len() > self.most_entries || self.size_bytes > self.most_bytes {
+            let Some((_, dropped_bytes)) = self.entries.pop_front() else { return };
+            self.size_bytes -= dropped_bytes;
         }
     }
 
@@ -56,6 +60,6 @@ impl<T> ChangeLog<T> {
         let missing = self.head.checked_sub(cursor).ok_or(Gap::Ahead)?;
         let missing = usize::try_from(missing).map_err(|_| Gap::TooOld)?;
         let known = self.entries.len().checked_sub(missing).ok_or(Gap::TooOld)?;
-        Ok(self.entries.range(known..))
+        Ok(self.entries.range(known..).map(|(entry, _)| entry))
     }
 }

@@ -1,10 +1,13 @@
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use berth_model::{Instance, InstanceId, Patch, Reason, Registration, Run, ServiceName};
+use berth_model::{Instance, Patch, Reason, Run, Verify};
 
+use crate::asked::Asked;
 use crate::deadlines::Recheck;
+use crate::link::{Link, LinkId, Suspect};
+use crate::offer::{Accepted, Offer, Step, Ticket};
 use crate::tombstones::Tombstones;
 use crate::{Event, Refusal};
 
@@ -12,6 +15,8 @@ use crate::{Event, Refusal};
 #[derive(Clone, Debug, Default)]
 pub struct Record {
     live: Option<Live>,
+    // Unpublished: their addresses are being dialled. Seldom more than one.
+    verifying: Vec<(Ticket, Option<Run>)>,
     tombstones: Tombstones,
     // Where it stands in the queue of deadlines; never later than what is really due.
     queued: Option<Duration>,
@@ -22,67 +27,47 @@ struct Live {
     instance: Arc<Instance>,
     // The last renewal plus the TTL: at this very time the lease is over.
     deadline: Duration,
-}
-
-/// A registration with what its sender did not say.
-#[derive(Clone, Debug)]
-pub struct Offer {
-    /// The service.
-    pub service: ServiceName,
-    /// The instance.
-    pub id: InstanceId,
-    /// What the owner says.
-    pub registration: Registration,
-    /// The address to publish: the registration's own, or the caller's.
-    pub host: IpAddr,
-    /// A run made just now, for an owner that sent none.
-    pub fresh: Run,
-}
-
-/// A registration that was accepted.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Accepted {
-    /// What is published now.
-    pub instance: Arc<Instance>,
-    /// Whether this run or address was not live before.
-    pub joined: bool,
-    /// What changed, in this order; nothing when it only renewed the lease.
-    pub events: Vec<Event>,
+    link: Link,
+    asked: Asked,
 }
 
 impl Record {
     /// Registers a run, or renews it and takes over what its owner says now.
     ///
-    /// The same run at the same address stays the same life. A higher run, or a new address, replaces it.
+    /// The same run at the same address stays the same life. A higher run, or a new address, replaces it, once
+    /// the new address was found to answer, unless the owner wants it unverified.
     ///
     /// # Errors
     /// [`Refusal::Gone`] for a run that was removed or replaced, [`Refusal::Superseded`] for a lower run.
-    pub fn register(&mut self, offer: Offer, now: Duration) -> Result<Accepted, Refusal> {
+    pub fn register(&mut self, offer: Offer, ticket: Ticket, now: Duration) -> Result<Step, Refusal> {
         let run = self.admit(&offer, now)?;
-        let ttl = offer.registration.ttl_s.duration();
-        let instance = Arc::new(offer.registration.into_instance(offer.service, offer.id, run, offer.host));
-        let mut events = Vec::new();
-        events.extend(self.expire(now));
-        let deadline = now + ttl;
-        let joined = match &mut self.live {
-            Some(live) if is_same_life(&live.instance, &instance) => {
-                live.deadline = deadline;
-                if live.instance != instance {
-                    live.instance = Arc::clone(&instance);
-                    events.push(Event::changed(Arc::clone(&instance)));
-                }
-                false
-            }
-            _ => {
-                events.extend(self.finish(Reason::Replaced, now));
-                self.live = Some(Live { instance: Arc::clone(&instance), deadline });
-                // Also the stone that a move to a new address has just set: the run goes on.
-                self.tombstones.forget(run);
-                events.push(Event::joined(Arc::clone(&instance)));
-                true
-            }
-        };
-        Ok(Accepted { instance, joined, events })
+        let lives = self.live_at(now).is_some_and(|live| live.is_same_life(run, &offer));
+        if !lives && offer.registration.verify == Verify::Tcp {
+            self.verifying.push((ticket, offer.registration.run));
+            return Ok(Step::Dial(Box::new(offer)));
+        }
+        Ok(Step::Accepted(self.publish(offer, run, now)))
+    }
+
+    /// Goes on with an offer whose address accepted the dial.
+    ///
+    /// # Errors
+    /// As [`Self::register`], because others went on meanwhile; [`Refusal::Unknown`] when its owner ended the
+    /// run before it was published.
+    pub fn verified(&mut self, offer: Offer, ticket: Ticket, now: Duration) -> Result<Accepted, Refusal> {
+        if !self.abandon(ticket) {
+            return Err(Refusal::Unknown);
+        }
+        let run = self.admit(&offer, now)?;
+        Ok(self.publish(offer, run, now))
+    }
+
+    /// Forgets an offer whose address did not answer, or whose sender went away. False if it was forgotten
+    /// already.
+    pub fn abandon(&mut self, ticket: Ticket) -> bool {
+        let before = self.verifying.len();
+        self.verifying.retain(|(waiting, _)| *waiting != ticket);
+        self.verifying.len() < before
     }
 
     /// Makes the lease of a run live its whole TTL from now on.
@@ -91,13 +76,13 @@ impl Record {
     /// [`Refusal::Gone`] when the run was removed or replaced, [`Refusal::Unknown`] when it does not live.
     pub fn renew(&mut self, run: Run, now: Duration) -> Result<&Arc<Instance>, Refusal> {
         let refusal = self.refusal(run, now);
-        let live = self.live.as_mut().filter(|live| live.instance.run == run && now < live.deadline);
-        let live = live.ok_or(refusal)?;
+        let live = self.run_at(run, now).ok_or(refusal)?;
         live.deadline = now + live.instance.ttl_s.duration();
         Ok(&live.instance)
     }
 
-    /// Changes the live run; no event when it already is that way.
+    /// Changes the live run, as an operator does; no event when it already is that way. The change holds until
+    /// the owner has said the same.
     ///
     /// # Errors
     /// [`Refusal::Unknown`] when none lives.
@@ -109,22 +94,30 @@ impl Record {
             return Ok((Arc::clone(&live.instance), None));
         }
         live.instance = Arc::new(patched);
-        Ok((Arc::clone(&live.instance), Some(Event::changed(Arc::clone(&live.instance)))))
+        live.asked.ask(patch);
+        let event = Event::asked(Arc::clone(&live.instance), live.link, patch);
+        Ok((Arc::clone(&live.instance), Some(event)))
     }
 
     /// Ends a run: with its number as its owner does (deregistered), without as an operator does (removed).
-    /// The number of another run changes nothing, so that a slow stop never takes out a successor.
+    /// The number of another run changes nothing, so that a slow stop never takes out a successor. No event for
+    /// a run that was not published yet, and now will not be.
     ///
     /// # Errors
     /// [`Refusal::Gone`] when the run was removed or replaced, [`Refusal::Unknown`] when it does not live.
-    pub fn end(&mut self, run: Option<Run>, now: Duration) -> Result<Event, Refusal> {
+    pub fn end(&mut self, run: Option<Run>, now: Duration) -> Result<Option<Event>, Refusal> {
         let (reason, refusal) = match run {
             Some(run) => (Reason::Deregistered, self.refusal(run, now)),
             None => (Reason::Removed, Refusal::Unknown),
         };
+        let verifying = self.verifying.len();
+        if run.is_some() {
+            self.verifying.retain(|(_, waiting)| *waiting != run);
+        }
+        let withdrawn = self.verifying.len() < verifying;
         let named = self.live.as_ref().is_some_and(|live| run.is_none_or(|run| live.instance.run == run));
         let event = if named { self.finish(reason, now) } else { None };
-        event.ok_or(refusal)
+        if event.is_none() && !withdrawn { Err(refusal) } else { Ok(event) }
     }
 
     /// Ends the live run if its lease is over at `now`, and drops tombstones that are.
@@ -132,6 +125,43 @@ impl Record {
         self.tombstones.purge(now);
         let over = self.live.as_ref().is_some_and(|live| now >= live.deadline);
         if over { self.finish(Reason::Expired, now) } else { None }
+    }
+
+    /// The owner's link names this run; an earlier one does not count any more. Returns what its owner has yet
+    /// to hear.
+    ///
+    /// # Errors
+    /// [`Refusal::Unknown`] when the run does not live; [`Self::reason_of`] tells more.
+    pub fn hold(&mut self, run: Run, link: LinkId, now: Duration) -> Result<Option<Patch>, Refusal> {
+        let live = self.run_at(run, now).ok_or(Refusal::Unknown)?;
+        live.link = Link::Held(link);
+        Ok(live.asked.pending().cloned())
+    }
+
+    /// A link broke. Returns the live run that only this link held.
+    pub fn lose(&mut self, link: LinkId) -> Option<Suspect> {
+        let live = self.live.as_mut().filter(|live| live.link == Link::Held(link))?;
+        live.link = Link::Lost;
+        Some(Suspect { run: live.instance.run, address: live.instance.address() })
+    }
+
+    /// The address of a suspect refused the dial-back: it crashed, unless a link holds it again.
+    pub fn refused(&mut self, suspect: Suspect, now: Duration) -> Option<Event> {
+        let is_suspect = self.suspect() == Some(suspect);
+        if is_suspect { self.finish(Reason::Crashed, now) } else { None }
+    }
+
+    /// A later run has this address: whoever had it before, and lost its link, crashed.
+    pub fn outlived(&mut self, later: Run, address: SocketAddr, now: Duration) -> Option<Event> {
+        let suspect = self.suspect()?;
+        let is_outlived = suspect.address == address && suspect.run < later;
+        if is_outlived { self.finish(Reason::Crashed, now) } else { None }
+    }
+
+    /// The live run, if its link broke.
+    pub fn suspect(&self) -> Option<Suspect> {
+        let live = self.live.as_ref().filter(|live| live.link == Link::Lost)?;
+        Some(Suspect { run: live.instance.run, address: live.instance.address() })
     }
 
     /// The instance of the live run.
@@ -147,6 +177,11 @@ impl Record {
     /// The runs that ended within the last [`crate::TOMBSTONE_LIFE`], oldest first.
     pub fn ended(&self, now: Duration) -> impl Iterator<Item = (Run, Reason)> + '_ {
         self.tombstones.iter(now)
+    }
+
+    /// Why a run ended, if that is still known.
+    pub fn reason_of(&self, run: Run, now: Duration) -> Option<Reason> {
+        self.tombstones.reason_of(run, now)
     }
 
     /// Where the record must go in the queue of deadlines, if it must move: to be called after every change.
@@ -168,21 +203,52 @@ impl Record {
 
     /// Whether nothing is known any more, so that the record can go.
     pub fn is_empty(&self) -> bool {
-        self.due().is_none()
+        self.due().is_none() && self.verifying.is_empty()
+    }
+
+    fn publish(&mut self, offer: Offer, run: Run, now: Duration) -> Accepted {
+        let mut events = Vec::new();
+        events.extend(self.expire(now));
+        match &mut self.live {
+            Some(live) if live.is_same_life(run, &offer) => {
+                events.extend(live.say(offer, now));
+                Accepted { instance: Arc::clone(&live.instance), joined: false, events }
+            }
+            _ => {
+                let (left, instance) = self.replace(offer, run, now);
+                events.extend(left);
+                events.push(Event::joined(Arc::clone(&instance)));
+                Accepted { instance, joined: true, events }
+            }
+        }
+    }
+
+    fn replace(&mut self, mut offer: Offer, run: Run, now: Duration) -> (Option<Event>, Arc<Instance>) {
+        // A run that moves to another address need not be told, and keeps its link.
+        let moving = self.live.as_mut().filter(|live| live.instance.run == run);
+        let link = moving.map(|live| std::mem::take(&mut live.link)).unwrap_or_default();
+        let left = self.finish(Reason::Replaced, now);
+        // The stone is gone, because the run goes on; what was asked of it before still holds.
+        let mut asked = self.tombstones.forget(run).unwrap_or_default();
+        asked.hear(&mut offer.registration);
+        let deadline = now + offer.registration.ttl_s.duration();
+        let instance = offer.into_instance(run);
+        self.live = Some(Live { instance: Arc::clone(&instance), deadline, link, asked });
+        (left, instance)
     }
 
     /// The run that an offer would register, if it may.
     fn admit(&self, offer: &Offer, now: Duration) -> Result<Run, Refusal> {
-        let live = self.live.as_ref().filter(|live| now < live.deadline).map(|live| &live.instance);
-        match (offer.registration.run, live) {
+        let live = self.live_at(now);
+        match (offer.registration.run, live.map(|live| &live.instance)) {
             (Some(run), Some(live)) if live.run == run => Ok(run),
             (Some(run), live) => match (self.refusal(run, now), live) {
                 (Refusal::Gone(reason), _) => Err(Refusal::Gone(reason)),
                 (_, Some(live)) if run < live.run => Err(Refusal::Superseded { live: live.run }),
                 _ => Ok(run),
             },
-            (None, Some(live)) if is_same_address(live, offer) => Ok(live.run),
-            (None, _) => {
+            (None, Some(known)) if live.is_some_and(|live| live.is_at(offer)) => Ok(known.run),
+            (None, live) => {
                 // The wall clock may have gone back since the last run was made.
                 let known = self.live().map(|live| live.run).into_iter();
                 let known = known.chain(self.ended(now).map(|(run, _)| run));
@@ -205,10 +271,18 @@ impl Record {
         }
     }
 
+    fn live_at(&self, now: Duration) -> Option<&Live> {
+        self.live.as_ref().filter(|live| now < live.deadline)
+    }
+
+    fn run_at(&mut self, run: Run, now: Duration) -> Option<&mut Live> {
+        self.live.as_mut().filter(|live| live.instance.run == run && now < live.deadline)
+    }
+
     fn finish(&mut self, reason: Reason, now: Duration) -> Option<Event> {
-        let ended = self.live.take()?.instance;
-        self.tombstones.add(ended.run, reason, now);
-        Some(Event::left(ended, reason))
+        let ended = self.live.take()?;
+        self.tombstones.add(ended.instance.run, reason, ended.asked, now);
+        Some(Event::left(ended.instance, ended.link, reason))
     }
 
     fn due(&self) -> Option<Duration> {
@@ -217,10 +291,25 @@ impl Record {
     }
 }
 
-fn is_same_address(live: &Instance, offer: &Offer) -> bool {
-    (live.scheme, live.host, live.port) == (offer.registration.scheme, offer.host, offer.registration.port)
-}
+impl Live {
+    /// Takes over what the owner says now.
+    fn say(&mut self, mut offer: Offer, now: Duration) -> Option<Event> {
+        self.asked.hear(&mut offer.registration);
+        self.deadline = now + offer.registration.ttl_s.duration();
+        let instance = offer.into_instance(self.instance.run);
+        if self.instance == instance {
+            return None;
+        }
+        self.instance = Arc::clone(&instance);
+        Some(Event::changed(instance))
+    }
 
-fn is_same_life(old: &Instance, new: &Instance) -> bool {
-    (old.run, old.scheme, old.host, old.port) == (new.run, new.scheme, new.host, new.port)
+    fn is_same_life(&self, run: Run, offer: &Offer) -> bool {
+        self.instance.run == run && self.is_at(offer)
+    }
+
+    fn is_at(&self, offer: &Offer) -> bool {
+        let said = &offer.registration;
+        (self.instance.scheme, self.instance.host, self.instance.port) == (said.scheme, offer.host, said.port)
+    }
 }

@@ -2,6 +2,8 @@ use std::time::Duration;
 
 use berth_model::{Reason, Run};
 
+use crate::asked::Asked;
+
 /// How long the end of a run is remembered.
 pub const TOMBSTONE_LIFE: Duration = Duration::from_secs(600);
 
@@ -16,25 +18,28 @@ pub(crate) struct Tombstones {
     stones: Vec<Tombstone>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Tombstone {
     run: Run,
     reason: Reason,
     until: Duration,
+    // A run that expired may come back, and what was asked of it still holds then.
+    asked: Asked,
 }
 
 impl Tombstones {
-    pub(crate) fn add(&mut self, run: Run, reason: Reason, now: Duration) {
+    pub(crate) fn add(&mut self, run: Run, reason: Reason, asked: Asked, now: Duration) {
         self.forget(run);
         if self.stones.len() == MOST_PER_ID {
             self.stones.remove(0);
         }
-        self.stones.push(Tombstone { run, reason, until: now + TOMBSTONE_LIFE });
+        self.stones.push(Tombstone { run, reason, until: now + TOMBSTONE_LIFE, asked });
     }
 
-    /// The run lives again.
-    pub(crate) fn forget(&mut self, run: Run) {
-        self.stones.retain(|stone| stone.run != run);
+    /// The run lives again. Returns what was asked of it before its end.
+    pub(crate) fn forget(&mut self, run: Run) -> Option<Asked> {
+        let place = self.stones.iter().position(|stone| stone.run == run)?;
+        Some(self.stones.remove(place).asked)
     }
 
     pub(crate) fn purge(&mut self, now: Duration) {
