@@ -217,7 +217,9 @@ fn serve_admin(
     // It answers, with 503 on /readyz, until the last request has ended.
     let ending = Shutdown::default();
     let ends = ending.clone();
-    tokio::spawn(async move { berth_web::serve(vec![listener], router, &ends).await });
+    tokio::spawn(async move {
+        berth_web::serve(vec![listener], router, berth_web::ServeLimits::default(), &ends).await
+    });
     Ok(ending)
 }
 

@@ -6,11 +6,20 @@ use berth_catalog::{ChangeLog, Gap};
 use proptest::prelude::*;
 
 fn log_of(appended: u64, capacity: usize) -> ChangeLog<u64> {
-    let mut log = ChangeLog::new(capacity);
+    let mut log = ChangeLog::new(capacity, usize::MAX);
     for _ in 0..appended {
-        log.append(|sequence| sequence);
+        log.append(1, |sequence| sequence);
     }
     log
+}
+
+/// How many of the last entries fit, asked of each number of them anew.
+fn most_kept(sizes: &[usize], most_entries: usize, most_bytes: usize) -> usize {
+    let fits = |kept: &usize| {
+        let last = &sizes[sizes.len() - kept..];
+        *kept <= most_entries && last.iter().sum::<usize>() <= most_bytes
+    };
+    (0..=sizes.len()).filter(fits).max().unwrap()
 }
 
 fn since(log: &ChangeLog<u64>, cursor: u64) -> Result<Vec<u64>, Gap> {
@@ -31,7 +40,20 @@ fn a_log_without_room_knows_only_its_head() {
     assert_eq!(since(&log, 2), Err(Gap::TooOld));
 }
 
+#[test]
+fn an_entry_that_alone_is_too_large_leaves_an_empty_log() {
+    let mut log = ChangeLog::new(4, 10);
+    log.append(3, |sequence| sequence);
+    log.append(11, |sequence| sequence);
+    assert_eq!(since(&log, 1), Err(Gap::TooOld));
+    assert_eq!(since(&log, 2), Ok(vec![]));
+    log.append(10, |sequence| sequence);
+    assert_eq!(since(&log, 2), Ok(vec![3]), "what was dropped takes no room");
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn every_cursor_gets_all_that_follows_or_a_gap(appended in 0u64..50, capacity in 0usize..20, cursor in 0u64..60) {
         let log = log_of(appended, capacity);
@@ -44,6 +66,28 @@ proptest! {
             Ok((cursor + 1..=appended).collect())
         };
         prop_assert_eq!(since(&log, cursor), expected);
+    }
+
+    #[test]
+    fn as_many_are_kept_as_fit_into_the_entries_and_into_the_bytes(
+        sizes in prop::collection::vec(0usize..9, 0..40),
+        most_entries in 0usize..20,
+        most_bytes in 0usize..50,
+    ) {
+        let mut log = ChangeLog::new(most_entries, most_bytes);
+        for (index, size) in sizes.iter().enumerate() {
+            log.append(*size, |sequence| sequence);
+            let appended = index + 1;
+            let kept = most_kept(&sizes[..appended], most_entries, most_bytes);
+            for cursor in 0..=appended {
+                let told = since(&log, cursor as u64);
+                if appended - cursor > kept {
+                    prop_assert_eq!(told, Err(Gap::TooOld));
+                } else {
+                    prop_assert_eq!(told, Ok((cursor as u64 + 1..=appended as u64).collect()));
+                }
+            }
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod answer;
 mod event;
 mod instance;
 mod invalid;
+mod link;
 mod name;
 mod query;
 mod registration;
@@ -19,6 +20,7 @@ pub use answer::{Found, Registered, Renewed, Services};
 pub use event::{Change, ChangeKind, Ended, Reason, Snapshot, Tick};
 pub use instance::{Identity, Instance, Scheme};
 pub use invalid::Invalid;
+pub use link::{LinkChanged, LinkEnded, LinkRequest, RunName};
 pub use name::{InstanceId, ServiceName};
 pub use query::{NamedVersion, Query};
 pub use registration::{Patch, Registration, Verify};
@@ -27,5 +29,5 @@ pub use run::Run;
 pub use ttl::Ttl;
 pub use version::Version;
 
-/// The largest request body that the registry reads, in bytes.
+/// The largest request body that a registry reads unless it is told otherwise, in bytes.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;

@@ -212,7 +212,7 @@ impl Patch {
     }
 }
 
-fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Invalid> {
+pub(crate) fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Invalid> {
     let text = std::str::from_utf8(body).map_err(|broken| {
         let place = format!("is not UTF-8 at byte {}", broken.valid_up_to());
         Invalid::new("body", place, "Send a JSON object in UTF-8.")

@@ -33,7 +33,8 @@ pub(crate) fn tick(revision: Revision) -> Bytes {
     named("tick", revision, &Tick { revision })
 }
 
-fn named(name: &str, revision: Revision, data: &impl Serialize) -> Bytes {
+/// Any event by its name.
+pub(crate) fn named(name: &str, revision: Revision, data: &impl Serialize) -> Bytes {
     // Structs of strings and numbers always have a JSON form.
     let data = serde_json::to_string(data).unwrap_or_default();
     event(&revision.to_string(), name, &data)

@@ -5,23 +5,26 @@
 
 mod api;
 mod config;
+mod dial;
 mod encode;
 mod feed;
 mod gate;
-mod store;
+pub mod store;
 mod telemetry;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use berth_daemon::{RunningClock, Shutdown};
-use berth_web::{Access, Readiness, observability, protect, serve};
+use berth_web::{Access, Readiness, ServeLimits, observability, protect, serve};
 use tokio::net::TcpListener;
 use tracing::info;
 
-pub use config::Settings;
+pub use config::{Limits, Settings};
 
-use api::Api;
+use api::{Api, places};
+use dial::Dialer;
+use feed::Snapshots;
 use gate::WriteGate;
 use store::Memory;
 use telemetry::Telemetry;
@@ -34,23 +37,33 @@ pub async fn run(listeners: Vec<TcpListener>, settings: Settings, shutdown: &Shu
     let loopback = addresses.clone().all(|address| address.ip().to_canonical().is_loopback());
     let clock = RunningClock::start();
     let telemetry = Telemetry::default();
-    let store = Arc::new(Memory::new(&settings, clock.clone(), telemetry.clone()));
+    let limits = settings.limits;
+    let (store, suspects) = Memory::new(limits.clone(), clock.clone(), telemetry.clone());
     let gate = Arc::new(WriteGate::open(Instant::now()));
+    let dialer = Dialer::new(telemetry.clone());
     let access = Access { token: settings.token, loopback };
     let api = Api {
         store: Arc::clone(&store),
         gate: Arc::clone(&gate),
+        dialer: dialer.clone(),
+        snapshots: Arc::new(Snapshots::default()),
+        watch_places: places(limits.watchers),
+        link_places: places(limits.links),
+        most_name_bytes: limits.name_bytes,
         access: access.clone(),
         telemetry: telemetry.clone(),
         stop: shutdown.graceful.clone(),
     };
     let readiness = Readiness::until(shutdown.graceful.clone());
     let router = api.router().merge(observability(readiness, Arc::new(telemetry.registry())));
+    let router = protect(router, access, limits.body_bytes);
+    let serving = ServeLimits { max_connections: limits.connections, ..ServeLimits::default() };
     for addr in addresses {
         info!(%addr, "registry listening");
     }
     tokio::select! {
-        () = serve(listeners, protect(router, access), shutdown) => {}
+        () = serve(listeners, router, serving, shutdown) => {}
+        () = dialer.dial_back(Arc::clone(&store), suspects) => {}
         () = clock.drive(|_, _| {
             gate.tick(Instant::now());
             store.evict();

@@ -13,6 +13,8 @@ pub(crate) struct Telemetry {
     pub(crate) renewals: Counter,
     instances: Gauge,
     watchers: Gauge,
+    links: Gauge,
+    dials: Family<Dial, Counter>,
     changes: Family<Change, Counter>,
 }
 
@@ -21,6 +23,11 @@ struct Change {
     kind: &'static str,
     // Empty, which is to Prometheus the same as absent, for changes that have none.
     reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Dial {
+    outcome: &'static str,
 }
 
 impl Telemetry {
@@ -47,26 +54,44 @@ impl Telemetry {
     }
 
     /// Counts a watcher until the guard is dropped.
-    pub(crate) fn watcher(&self) -> Watching {
-        self.watchers.inc();
-        Watching(self.watchers.clone())
+    pub(crate) fn watcher(&self) -> Counted {
+        Counted::in_gauge(&self.watchers)
+    }
+
+    /// Counts a link until the guard is dropped.
+    pub(crate) fn link(&self) -> Counted {
+        Counted::in_gauge(&self.links)
+    }
+
+    /// Counts a dial by what came of it.
+    pub(crate) fn dialled(&self, outcome: &'static str) {
+        self.dials.get_or_create(&Dial { outcome }).inc();
     }
 
     pub(crate) fn registry(&self) -> Registry {
         let mut registry = Registry::with_prefix("registry");
         registry.register("instances", "Instances that are live", self.instances.clone());
         registry.register("watchers", "Event streams that are open", self.watchers.clone());
+        registry.register("links", "Links that processes hold open", self.links.clone());
+        registry.register("dials", "Connections tried to instances, by outcome", self.dials.clone());
         registry.register("changes", "Changes by kind and reason", self.changes.clone());
         registry.register("renewals", "Leases that were renewed by a heartbeat", self.renewals.clone());
         registry
     }
 }
 
-/// One open event stream.
+/// One thing that is counted for as long as it is there.
 #[derive(Debug)]
-pub(crate) struct Watching(Gauge);
+pub(crate) struct Counted(Gauge);
 
-impl Drop for Watching {
+impl Counted {
+    fn in_gauge(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.dec();
     }

@@ -68,9 +68,9 @@ const MODULES: &[(&str, &[&str])] = &[
             "listener",
         ],
     ),
-    ("registry", &["cli", "api", "feed", "store", "encode", "telemetry", "gate", "config"]),
+    ("registry", &["cli", "api", "feed", "dial", "store", "encode", "telemetry", "gate", "config"]),
     ("client", &["register", "watch", "event_stream", "lookup", "call", "backoff", "error", "address"]),
-    ("web", &["protect", "serve", "observe", "sse", "body", "access", "problem"]),
+    ("web", &["protect", "serve", "refuse", "observe", "sse", "body", "access", "problem"]),
 ];
 
 /// The most lines that a source file may have; tests are apart.

@@ -3,7 +3,6 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
-use berth_model::MAX_BODY_BYTES;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 
@@ -17,9 +16,9 @@ const BODY_TIME: Duration = Duration::from_secs(10);
 const MOST_DISCARDED_BYTES: usize = 4 * 1024 * 1024;
 
 /// Reads a request's whole body within the limits that hold for everyone.
-pub(crate) async fn read(parts: &Parts, mut body: Body) -> Result<Bytes, Problem> {
-    let refusal = match check_headers(&parts.headers) {
-        Ok(()) => match tokio::time::timeout(BODY_TIME, collect(&mut body)).await {
+pub(crate) async fn read(parts: &Parts, mut body: Body, most_bytes: usize) -> Result<Bytes, Problem> {
+    let refusal = match check_headers(&parts.headers, most_bytes) {
+        Ok(()) => match tokio::time::timeout(BODY_TIME, collect(&mut body, most_bytes)).await {
             Ok(Ok(bytes)) => return Ok(bytes),
             Ok(Err(problem)) => problem,
             Err(_) => {
@@ -38,11 +37,11 @@ pub(crate) async fn read(parts: &Parts, mut body: Body) -> Result<Bytes, Problem
     Err(refusal)
 }
 
-fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
+fn check_headers(headers: &HeaderMap, most_bytes: usize) -> Result<(), Problem> {
     let length =
         headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if length.is_some_and(|length| length > MAX_BODY_BYTES as u64) {
-        return Err(too_large());
+    if length.is_some_and(|length| length > most_bytes as u64) {
+        return Err(too_large(most_bytes));
     }
     let has_body = length.is_some_and(|length| length > 0) || headers.contains_key(header::TRANSFER_ENCODING);
     if has_body && !is_json(headers) {
@@ -60,20 +59,20 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence.trim().eq_ignore_ascii_case("application/json")
 }
 
-fn too_large() -> Problem {
-    let detail = format!("The body is larger than {MAX_BODY_BYTES} bytes.");
+fn too_large(most_bytes: usize) -> Problem {
+    let detail = format!("The body is larger than {most_bytes} bytes.");
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail).field("body").mend("Send less meta and fewer routes.")
 }
 
-async fn collect(body: &mut Body) -> Result<Bytes, Problem> {
+async fn collect(body: &mut Body, most_bytes: usize) -> Result<Bytes, Problem> {
     let mut collected = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| {
             Problem::new(StatusCode::BAD_REQUEST, "The body ended early or is framed wrongly.").field("body")
         })?;
         if let Some(data) = frame.data_ref() {
-            if collected.len() + data.len() > MAX_BODY_BYTES {
-                return Err(too_large());
+            if collected.len() + data.len() > most_bytes {
+                return Err(too_large(most_bytes));
             }
             collected.extend_from_slice(data);
         }

@@ -6,13 +6,14 @@
 //! - [`protect()`], [`Access`], [`Token`]: who may read and write, and how large a body may be.
 //! - [`observability`]: `/healthz`, `/readyz`, `/metrics`.
 //! - [`event`], [`event_stream`]: the framing of event streams.
-//! - [`serve()`]: connections on several listeners, and their end.
+//! - [`serve()`]: connections on several listeners, their number, and their end.
 
 mod access;
 mod body;
 mod observe;
 mod problem;
 mod protect;
+mod refuse;
 mod serve;
 mod sse;
 
@@ -20,5 +21,5 @@ pub use access::{Access, Token};
 pub use observe::{Readiness, observability};
 pub use problem::Problem;
 pub use protect::protect;
-pub use serve::serve;
+pub use serve::{ServeLimits, serve};
 pub use sse::{event, event_stream};

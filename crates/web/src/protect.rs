@@ -12,20 +12,26 @@ use crate::{Access, Problem, body};
 ///
 /// - 403: a write (anything but GET and HEAD) with a foreign Origin, or on loopback with the Host of another.
 /// - 401: the token is missing or wrong where [`Access`] asks for one; `/healthz` and `/readyz` never ask.
-/// - 413, 415, 408: a body over [`berth_model::MAX_BODY_BYTES`], not JSON, or slower than 10 s.
+/// - 413, 415, 408: a body over `max_body_bytes`, not JSON, or slower than 10 s.
 ///
 /// A write's body is complete in memory when a handler sees it, so that `Bytes` cannot fail as an extractor.
-pub fn protect(router: Router, access: Access) -> Router {
+pub fn protect(router: Router, access: Access, max_body_bytes: usize) -> Router {
     router
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
-        .layer(from_fn_with_state(access, check))
+        .layer(from_fn_with_state((access, max_body_bytes), check))
 }
 
-async fn check(State(access): State<Access>, request: Request, next: Next) -> Result<Response, Problem> {
+type Rules = (Access, usize);
+
+async fn check(
+    State((access, max_body_bytes)): State<Rules>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     access.check(&parts)?;
-    let bytes = body::read(&parts, body).await?;
+    let bytes = body::read(&parts, body, max_body_bytes).await?;
     Ok(next.run(Request::from_parts(parts, Body::from(bytes))).await)
 }
 

@@ -9,7 +9,7 @@ use axum::body::Bytes;
 use axum::extract::ConnectInfo;
 use axum::routing::{get, put};
 use berth_daemon::Shutdown;
-use berth_web::{Access, Readiness, Token, observability, protect, serve};
+use berth_web::{Access, Readiness, ServeLimits, Token, observability, protect, serve};
 use prometheus_client::registry::Registry;
 use reqwest::{Client, RequestBuilder, StatusCode};
 use serde_json::Value;
@@ -33,9 +33,10 @@ async fn open(access: Access) -> Port {
         .merge(observability(Readiness::until(shutdown.graceful.clone()), Arc::new(Registry::default())));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
-    let router = protect(router, access);
+    let router = protect(router, access, berth_model::MAX_BODY_BYTES);
     let stages = shutdown.clone();
-    let served = tokio::spawn(async move { serve(vec![listener], router, &stages).await });
+    let served =
+        tokio::spawn(async move { serve(vec![listener], router, ServeLimits::default(), &stages).await });
     Port { base, client: Client::builder().no_proxy().build().unwrap(), shutdown, served }
 }
 
@@ -210,7 +211,9 @@ async fn readiness_drops_before_the_port_closes() {
     let router = observability(Readiness::until(draining.clone()), Arc::new(Registry::default()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/readyz", listener.local_addr().unwrap());
-    tokio::spawn(async move { serve(vec![listener], router, &Shutdown::default()).await });
+    tokio::spawn(
+        async move { serve(vec![listener], router, ServeLimits::default(), &Shutdown::default()).await },
+    );
     draining.cancel();
     let client = Client::builder().no_proxy().build().unwrap();
     refusal(client.get(url), StatusCode::SERVICE_UNAVAILABLE, None).await;

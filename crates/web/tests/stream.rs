@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::routing::get;
 use berth_daemon::Shutdown;
-use berth_web::{event, event_stream, serve};
+use berth_web::{ServeLimits, event, event_stream, serve};
 use futures_util::StreamExt;
 use tokio::net::TcpListener;
 
@@ -24,7 +24,8 @@ async fn an_event_leaves_at_once_and_a_forced_end_cuts_the_stream() {
     let shutdown = Shutdown::default();
     let stages = shutdown.clone();
     let router = Router::new().route("/", get(stream));
-    let served = tokio::spawn(async move { serve(vec![listener], router, &stages).await });
+    let served =
+        tokio::spawn(async move { serve(vec![listener], router, ServeLimits::default(), &stages).await });
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let answer = client.get(url).send().await.unwrap();
     assert_eq!(answer.headers()["content-type"], "text/event-stream");

@@ -7,24 +7,29 @@ use axum::http::request::Parts;
 use berth_model::{InstanceId, Invalid, ServiceName};
 use berth_web::Problem;
 
+use super::Api;
+
 /// The names in a path, which are checked like everything that comes from outside.
 pub(crate) struct Named<T>(pub(crate) T);
 
-impl<S: Send + Sync> FromRequestParts<S> for Named<ServiceName> {
+impl FromRequestParts<Api> for Named<ServiceName> {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let Path(service) = Path::<String>::from_request_parts(parts, state).await.map_err(bad_path)?;
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let Path(service) = Path::<String>::from_request_parts(parts, api).await.map_err(bad_path)?;
+        api.check_name("service", &service)?;
         Ok(Self(service.parse()?))
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Named<(ServiceName, InstanceId)> {
+impl FromRequestParts<Api> for Named<(ServiceName, InstanceId)> {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let path = Path::<(String, String)>::from_request_parts(parts, state).await;
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let path = Path::<(String, String)>::from_request_parts(parts, api).await;
         let Path((service, id)) = path.map_err(bad_path)?;
+        api.check_name("service", &service)?;
+        api.check_name("id", &id)?;
         Ok(Self((service.parse()?, id.parse()?)))
     }
 }

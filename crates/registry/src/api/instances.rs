@@ -6,13 +6,17 @@ use axum::body::Bytes;
 use axum::extract::{ConnectInfo, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use berth_catalog::Offer;
-use berth_model::{InstanceId, Invalid, Patch, Registered, Registration, Renewed, Run, ServiceName, Ttl};
+use berth_catalog::{Accepted, Offer};
+use berth_model::{
+    InstanceId, Invalid, Patch, Registered, Registration, Renewed, Revision, Run, ServiceName, Ttl,
+};
 use berth_web::Problem;
 use serde_json::json;
 
 use super::extract::{Named, Parameters};
 use super::{Api, refusal};
+use crate::dial::{Busy, Dial};
+use crate::store::{Key, Pending, Registering};
 
 type Target = Named<(ServiceName, InstanceId)>;
 
@@ -29,11 +33,32 @@ pub(super) async fn register(
     let host = host_of(&api, caller.ip(), registration.host)?;
     check_gate(&api)?;
     let offer = Offer { service: key.0.clone(), id: key.1.clone(), registration, host, fresh: fresh_run() };
-    let (accepted, revision) = api.store.register(offer).map_err(|denied| refusal::problem(&key, denied))?;
+    let (accepted, revision) =
+        match api.store.register(offer).map_err(|denied| refusal::problem(&key, denied))? {
+            Registering::Done(accepted, revision) => (accepted, revision),
+            Registering::Dial(pending) => verify(&api, &key, pending).await?,
+        };
     let status = if accepted.joined { StatusCode::CREATED } else { StatusCode::OK };
     let instance = accepted.instance.as_ref().clone();
     let renew_s = renew_s(instance.ttl_s);
     Ok((status, Json(Registered { instance, revision, renew_s })).into_response())
+}
+
+/// Publishes an instance once its address accepted a dial.
+async fn verify(api: &Api, key: &Key, pending: Pending) -> Result<(Accepted, Revision), Problem> {
+    let address = pending.address();
+    let why = match api.dialer.verify(address).await {
+        Ok(Dial::Accepted) => None,
+        Ok(Dial::Refused) => Some("it refuses connections".to_owned()),
+        Ok(Dial::Unclear(why)) => Some(why),
+        Err(Busy) => return Err(refusal::busy()),
+    };
+    if let Some(why) = why {
+        return Err(refusal::unanswered(address, &why));
+    }
+    // The registry may have stood still while it dialled.
+    check_gate(api)?;
+    pending.verified().map_err(|denied| refusal::problem(key, denied))
 }
 
 /// `PUT …/instances/{id}/lease?run=R`: a heartbeat.

@@ -6,17 +6,20 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use berth_daemon::{raise_descriptor_limit, shutdown_on_signals};
-use berth_registry::Settings;
+use berth_registry::{Limits, Settings};
 use berth_web::Token;
 use clap::Args;
 use clap::error::ErrorKind as Usage;
 use tokio::net::TcpListener;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::wrong_usage;
 
 /// What runs at the end has this long: streams end at once, and calls take milliseconds.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// Kept free of connections: for dials (256 at once), for refusals, and for the process itself.
+const RESERVED_DESCRIPTORS: usize = 512;
 
 /// How often another free port is tried when the one of 127.0.0.1 is taken on ::1.
 const PORT_TRIES: usize = 16;
@@ -39,6 +42,38 @@ pub(super) struct Listen {
     /// Let everybody who reaches the port register and remove instances.
     #[arg(long)]
     insecure: bool,
+    #[command(flatten)]
+    limits: LimitFlags,
+}
+
+/// What the registry may cost. Beyond a limit, callers get an error that names it.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+struct LimitFlags {
+    /// The most instances, those that ended within 10 minutes included; then 503
+    #[arg(long, value_name = "N", default_value_t = Limits::default().instances)]
+    max_instances: usize,
+    /// The most instances of one service, counted in the same way; then 429
+    #[arg(long, value_name = "N", default_value_t = Limits::default().per_service)]
+    max_per_service: usize,
+    /// The most instances at one host address, counted in the same way; then 429
+    #[arg(long, value_name = "N", default_value_t = Limits::default().per_address)]
+    max_per_address: usize,
+    /// The most watches and waiting queries; then 503
+    #[arg(long, value_name = "N", default_value_t = Limits::default().watchers)]
+    max_watchers: usize,
+    /// The most links; then 503
+    #[arg(long, value_name = "N", default_value_t = Limits::default().links)]
+    max_links: usize,
+    /// The most connections; then 503 [default: 65536, or what the limit of open files allows]
+    #[arg(long, value_name = "N", value_parser = parse_connections)]
+    max_connections: Option<usize>,
+    /// The largest request body in bytes; then 413
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().body_bytes)]
+    max_body: usize,
+    /// The longest name or id in bytes, at most 128; then 400
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().name_bytes, value_parser = parse_name_bytes)]
+    max_name: usize,
 }
 
 /// Where to listen.
@@ -64,8 +99,9 @@ impl Listen {
             let text = text.with_context(|| format!("cannot read the token file {}", path.display()))?;
             text.parse::<Token>().with_context(|| format!("the token file {}", path.display()))
         });
-        let settings = Settings { token: token.transpose()?, ..Settings::default() };
-        debug!(limit = raise_descriptor_limit(), "open files");
+        let descriptors = usize::try_from(raise_descriptor_limit()).unwrap_or(usize::MAX);
+        debug!(limit = descriptors, "open files");
+        let settings = Settings { token: token.transpose()?, limits: self.limits.checked(descriptors) };
         let runtime = tokio::runtime::Runtime::new().context("cannot start threads")?;
         runtime.block_on(async {
             let shutdown = shutdown_on_signals(GRACE).context("cannot listen for signals")?;
@@ -74,6 +110,36 @@ impl Listen {
             Ok(())
         })
     }
+}
+
+impl LimitFlags {
+    fn checked(self, descriptors: usize) -> Limits {
+        let allowed = descriptors.saturating_sub(RESERVED_DESCRIPTORS).max(1);
+        let connections = self.max_connections.unwrap_or(Limits::default().connections.min(allowed));
+        if connections > allowed {
+            warn!(connections, allowed, "--max-connections is more than the limit of open files allows");
+        }
+        Limits {
+            instances: self.max_instances,
+            per_service: self.max_per_service,
+            per_address: self.max_per_address,
+            watchers: self.max_watchers,
+            links: self.max_links,
+            connections,
+            body_bytes: self.max_body,
+            name_bytes: self.max_name,
+            ..Limits::default()
+        }
+    }
+}
+
+fn parse_connections(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "write a number above 0".to_owned())
+}
+
+fn parse_name_bytes(text: &str) -> Result<usize, String> {
+    let in_range = |number: &usize| (1..=Limits::default().name_bytes).contains(number);
+    text.parse().ok().filter(in_range).ok_or_else(|| "write a number from 1 to 128".to_owned())
 }
 
 impl Place {

@@ -40,15 +40,16 @@ impl Entry {
 }
 
 impl Journal {
-    pub(crate) fn new(epoch: u64, capacity: usize) -> Self {
-        Self { epoch, log: Mutex::new(ChangeLog::new(capacity)), bell: watch::Sender::new(()) }
+    pub(crate) fn new(epoch: u64, most_entries: usize, most_bytes: usize) -> Self {
+        let log = Mutex::new(ChangeLog::new(most_entries, most_bytes));
+        Self { epoch, log, bell: watch::Sender::new(()) }
     }
 
     /// Appends changes of one record, whose shard the caller has locked.
     pub(super) fn append(&self, events: &[Event]) {
         let mut log = self.log();
         for event in events {
-            log.append(|sequence| {
+            log.append(size_bytes(&event.instance), |sequence| {
                 let revision = self.revision(sequence);
                 Arc::new(Entry { event: event.clone(), revision, encoded: OnceLock::new() })
             });
@@ -83,4 +84,14 @@ impl Journal {
     fn log(&self) -> MutexGuard<'_, ChangeLog<Arc<Entry>>> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What an entry holds, about: the instance, its JSON, and what goes with them.
+fn size_bytes(instance: &Instance) -> usize {
+    const FIXED_BYTES: usize = 1024;
+    const PAIR_BYTES: usize = 128;
+    let meta: usize =
+        instance.meta.iter().map(|(key, value)| PAIR_BYTES + 2 * (key.len() + value.len())).sum();
+    let routes: usize = instance.routes.iter().map(|route| PAIR_BYTES + 2 * route.len()).sum();
+    FIXED_BYTES + meta + routes
 }

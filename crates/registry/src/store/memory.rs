@@ -1,85 +1,158 @@
-use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use berth_catalog::{Accepted, Deadlines, Event, Offer, Record, Refusal};
+use berth_catalog::{Accepted, Deadlines, Event, LinkId, Offer, Record, Refusal, Step, Suspect, Ticket};
 use berth_daemon::RunningClock;
-use berth_model::{Instance, InstanceId, Patch, Revision, Run, ServiceName, Services, Ttl};
+use berth_model::{ChangeKind, Instance, InstanceId, Patch, Reason, Revision, Run, ServiceName, Ttl};
 use dashmap::DashMap;
 use thiserror::Error;
+use tokio::sync::mpsc;
 
-use super::{Journal, Reading};
-use crate::Settings;
+use super::Journal;
+use super::links::{Links, Mailbox};
+use super::places::{Host, Places};
+use crate::Limits;
 use crate::telemetry::Telemetry;
 
-type Key = (ServiceName, InstanceId);
+/// What tells one record from all others.
+pub type Key = (ServiceName, InstanceId);
 
 /// The records in memory.
 ///
 /// No guard of the map leaves a method of this type; none of them is async.
 #[derive(Debug)]
-pub(crate) struct Memory {
+pub struct Memory {
     // By service, so that a query looks at its own service only.
-    services: DashMap<ServiceName, HashMap<InstanceId, Record>>,
+    pub(super) services: DashMap<ServiceName, HashMap<InstanceId, Slot>>,
     deadlines: Mutex<Deadlines<Key>>,
+    places: Places,
+    links: Links,
     pub(crate) journal: Journal,
-    clock: RunningClock,
+    pub(super) clock: RunningClock,
     telemetry: Telemetry,
     records: AtomicUsize,
-    max_records: usize,
+    limits: Limits,
+    // For tickets and links.
+    numbers: AtomicU64,
+    suspects: mpsc::UnboundedSender<(Key, Suspect)>,
 }
+
+/// A record, and the host for which it counts: that of its last life.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) record: Record,
+    host: Host,
+}
+
+/// Runs whose links broke, to be dialled back.
+pub(crate) type Suspects = mpsc::UnboundedReceiver<(Key, Suspect)>;
 
 /// Why a call changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub(crate) enum Denied {
+pub enum Denied {
+    /// The record does not allow it.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// As many instances are known as may be.
     #[error("the registry is full")]
     Full,
+    /// As many instances of the service are known as may be.
+    #[error("the service is full")]
+    ServiceFull,
+    /// As many instances at the address are known as may be.
+    #[error("the address has too many instances")]
+    AddressFull,
+}
+
+/// What came of a registration.
+#[derive(Debug)]
+pub enum Registering {
+    /// It is done, at this revision or an earlier one.
+    Done(Accepted, Revision),
+    /// The address must be dialled first.
+    Dial(Pending),
+}
+
+/// A registration that waits for its dial. Dropped, it is forgotten.
+#[derive(Debug)]
+pub struct Pending {
+    store: Arc<Memory>,
+    key: Key,
+    ticket: Ticket,
+    offer: Box<Offer>,
 }
 
 impl Memory {
-    pub(crate) fn new(settings: &Settings, clock: RunningClock, telemetry: Telemetry) -> Self {
-        Self {
+    pub(crate) fn new(limits: Limits, clock: RunningClock, telemetry: Telemetry) -> (Arc<Self>, Suspects) {
+        let (suspects, receiver) = mpsc::unbounded_channel();
+        let store = Self {
             services: DashMap::new(),
             deadlines: Mutex::default(),
-            journal: Journal::new(fastrand::u64(..), settings.log_entries),
+            places: Places::default(),
+            links: Links::default(),
+            journal: Journal::new(fastrand::u64(..), limits.log_entries, limits.log_bytes),
             clock,
             telemetry,
             records: AtomicUsize::new(0),
-            max_records: settings.max_instances,
-        }
+            limits,
+            numbers: AtomicU64::new(1),
+            suspects,
+        };
+        (Arc::new(store), receiver)
     }
 
-    pub(crate) fn register(&self, offer: Offer) -> Result<(Accepted, Revision), Denied> {
+    /// Registers, renews or replaces; or says that the address must be dialled first.
+    ///
+    /// # Errors
+    /// The record refuses, or there is no room.
+    pub fn register(self: &Arc<Self>, offer: Offer) -> Result<Registering, Denied> {
         let key = (offer.service.clone(), offer.id.clone());
-        let accepted = self.update(&key, true, |record, now, events| {
-            let accepted = record.register(offer, now)?;
-            events.extend_from_slice(&accepted.events);
-            Ok(accepted)
+        let ticket = Ticket(self.number());
+        let step = self.update(&key, Some(offer.host), |record, now, events| {
+            let step = record.register(offer, ticket, now)?;
+            if let Step::Accepted(accepted) = &step {
+                events.extend_from_slice(&accepted.events);
+            }
+            Ok(step)
         })?;
-        Ok((accepted, self.journal.head()))
+        Ok(match step {
+            Step::Accepted(accepted) => Registering::Done(accepted, self.journal.head()),
+            Step::Dial(offer) => Registering::Dial(Pending { store: Arc::clone(self), key, ticket, offer }),
+        })
     }
 
-    /// The lease's TTL.
-    pub(crate) fn renew(&self, key: &Key, run: Run) -> Result<Ttl, Denied> {
-        let ttl = self.update(key, false, |record, now, _| Ok(record.renew(run, now)?.ttl_s))?;
+    /// Makes the lease of a run live its whole TTL from now on; returns the TTL.
+    ///
+    /// # Errors
+    /// No such run lives.
+    pub fn renew(&self, key: &Key, run: Run) -> Result<Ttl, Denied> {
+        let ttl = self.update(key, None, |record, now, _| Ok(record.renew(run, now)?.ttl_s))?;
         self.telemetry.renewals.inc();
         Ok(ttl)
     }
 
-    pub(crate) fn patch(&self, key: &Key, patch: &Patch) -> Result<Arc<Instance>, Denied> {
-        self.update(key, false, |record, now, events| {
+    /// Changes the live run, as an operator does.
+    ///
+    /// # Errors
+    /// None lives.
+    pub fn patch(&self, key: &Key, patch: &Patch) -> Result<Arc<Instance>, Denied> {
+        self.update(key, None, |record, now, events| {
             let (instance, event) = record.patch(patch, now)?;
             events.extend(event);
             Ok(instance)
         })
     }
 
-    pub(crate) fn end(&self, key: &Key, run: Option<Run>) -> Result<Revision, Denied> {
-        self.update(key, false, |record, now, events| {
-            events.push(record.end(run, now)?);
+    /// Ends a run as its owner does, or whatever run is there as an operator does.
+    ///
+    /// # Errors
+    /// No such run lives.
+    pub fn end(&self, key: &Key, run: Option<Run>) -> Result<Revision, Denied> {
+        self.update(key, None, |record, now, events| {
+            events.extend(record.end(run, now)?);
             Ok(())
         })?;
         Ok(self.journal.head())
@@ -93,7 +166,7 @@ impl Memory {
             let due = self.deadlines().pop_due(now);
             let Some((at, key)) = due else { return };
             // A record that went meanwhile has nothing to end.
-            let _ = self.update(&key, false, |record, now, events| {
+            let _ = self.update(&key, None, |record, now, events| {
                 record.dequeued(at);
                 events.extend(record.expire(now));
                 Ok(())
@@ -101,121 +174,210 @@ impl Memory {
         }
     }
 
-    /// The state at one revision: the module's head tells why it is exact.
-    pub(crate) fn read(&self, service: Option<&ServiceName>) -> Reading {
-        loop {
-            let mut reading = self.read_records(service);
-            // It fails when the log was overrun while the map was read.
-            let Ok(entries) = self.journal.since(reading.revision.sequence, usize::MAX) else { continue };
-            for entry in entries {
-                reading.revision = entry.revision;
-                if service.is_none_or(|service| *service == entry.event.instance.service) {
-                    reading.apply(&entry.event);
-                }
+    pub(super) fn open_mailbox(&self) -> (LinkId, Arc<Mailbox>) {
+        let link = LinkId(self.number());
+        (link, self.links.open(link))
+    }
+
+    /// Names a run by a link. Returns what its owner has yet to hear, or why the run ended, as far as known.
+    pub(super) fn hold(&self, key: &Key, run: Run, link: LinkId) -> Result<Option<Patch>, Option<Reason>> {
+        let mut reason = None;
+        let held = self.update(key, None, |record, now, _| {
+            reason = record.reason_of(run, now);
+            record.hold(run, link, now)
+        });
+        held.map_err(|_| reason)
+    }
+
+    /// A link broke: its runs are suspects now, unless it is clear already that they crashed.
+    pub(super) fn lose(&self, link: LinkId, keys: &[Key]) {
+        self.links.close(link);
+        for key in keys {
+            let lost = self.update(key, None, |record, _, _| Ok(record.lose(link)));
+            let Ok(Some(suspect)) = lost else { continue };
+            if !self.is_outlived(key, suspect) {
+                // Without a receiver the registry is ending.
+                let _ = self.suspects.send((key.clone(), suspect));
             }
-            return reading;
         }
     }
 
-    /// How many instances of each service are live.
-    pub(crate) fn services(&self) -> Services {
-        let revision = self.journal.head();
-        let mut services = BTreeMap::new();
-        for entry in &self.services {
-            let live = entry.values().filter(|record| record.live().is_some()).count();
-            if live > 0 {
-                services.insert(entry.key().clone(), live);
-            }
-        }
-        Services { revision, services }
+    /// Whether it is still worth a dial.
+    pub(crate) fn is_suspect(&self, key: &Key, suspect: Suspect) -> bool {
+        self.update(key, None, |record, _, _| Ok(record.suspect() == Some(suspect))).unwrap_or(false)
     }
 
-    fn read_records(&self, service: Option<&ServiceName>) -> Reading {
-        let revision = self.journal.head();
-        let now = self.clock.now();
-        let (mut live, mut ended) = (Vec::new(), Vec::new());
-        let mut read = |service: &ServiceName, records: &HashMap<InstanceId, Record>| {
-            for (id, record) in records {
-                live.extend(
-                    record.live().map(|instance| ((service.clone(), id.clone()), Arc::clone(instance))),
-                );
-                let stones = record.ended(now);
-                ended.extend(stones.map(|(run, reason)| ((service.clone(), id.clone(), run), reason)));
-            }
-        };
-        match service {
-            Some(service) => {
-                self.services.view(service, &mut read);
-            }
-            None => self.services.iter().for_each(|entry| read(entry.key(), &entry)),
-        }
-        Reading { revision, live: live.into_iter().collect(), ended: ended.into_iter().collect() }
+    /// The address of a suspect refused the dial-back.
+    pub(crate) fn refused(&self, key: &Key, suspect: Suspect) {
+        // A record that went meanwhile has nothing to end.
+        let _ = self.update(key, None, |record, now, events| {
+            events.extend(record.refused(suspect, now));
+            Ok(())
+        });
     }
 
-    /// The one way to change a record. What `act` reports is logged while the shard is locked.
+    fn is_outlived(&self, key: &Key, suspect: Suspect) -> bool {
+        let runs = self.places.others(suspect.address, key).into_iter().filter_map(|other| {
+            self.update(&other, None, |record, _, _| Ok(record.live().map(|live| live.run))).ok().flatten()
+        });
+        let Some(latest) = runs.max() else { return false };
+        self.outlive(key, latest, suspect.address)
+    }
+
+    fn outlive(&self, key: &Key, later: Run, address: std::net::SocketAddr) -> bool {
+        let outlived = self.update(key, None, |record, now, events| {
+            let event = record.outlived(later, address, now);
+            events.extend(event.clone());
+            Ok(event.is_some())
+        });
+        outlived.unwrap_or(false)
+    }
+
+    /// The one way to look at a record and to change it. What `act` reports is logged while the shard is locked.
     fn update<T>(
         &self,
         key: &Key,
-        create: bool,
+        create_at: Option<IpAddr>,
         act: impl FnOnce(&mut Record, Duration, &mut Vec<Event>) -> Result<T, Refusal>,
     ) -> Result<T, Denied> {
-        let mut records = if create {
-            self.services.entry(key.0.clone()).or_default()
-        } else {
-            self.services.get_mut(&key.0).ok_or(Refusal::Unknown)?
+        let mut slots = match create_at {
+            Some(_) => self.services.entry(key.0.clone()).or_default(),
+            None => self.services.get_mut(&key.0).ok_or(Refusal::Unknown)?,
         };
         let mut events = Vec::new();
-        let outcome = self.update_locked(&mut records, key, create, &mut events, act);
-        let abandoned = records.is_empty();
-        drop(records);
+        let outcome = self.update_locked(&mut slots, key, create_at.map(Host::from), &mut events, act);
+        let abandoned = slots.is_empty();
+        drop(slots);
         if abandoned {
-            self.services.remove_if(&key.0, |_, records| records.is_empty());
+            self.services.remove_if(&key.0, |_, slots| slots.is_empty());
         }
         if !events.is_empty() {
             self.journal.ring();
-            events.iter().for_each(|event| self.telemetry.changed(event));
+            events.iter().for_each(|event| self.follow_up(key, event));
         }
         outcome
     }
 
     fn update_locked<T>(
         &self,
-        records: &mut HashMap<InstanceId, Record>,
+        slots: &mut HashMap<InstanceId, Slot>,
         key: &Key,
-        create: bool,
+        create_at: Option<Host>,
         events: &mut Vec<Event>,
         act: impl FnOnce(&mut Record, Duration, &mut Vec<Event>) -> Result<T, Refusal>,
     ) -> Result<T, Denied> {
         let id = &key.1;
-        if create && !records.contains_key(id) {
-            self.reserve()?;
-            records.insert(id.clone(), Record::default());
+        if let Some(host) = create_at {
+            self.make_room(slots, id, host)?;
         }
-        let record = records.get_mut(id).ok_or(Refusal::Unknown)?;
+        let slot = slots.get_mut(id).ok_or(Refusal::Unknown)?;
         // The time is read under the lock, so that it never goes back for a record.
-        let outcome = act(record, self.clock.now(), events);
-        if let Some(recheck) = record.recheck() {
+        let outcome = act(&mut slot.record, self.clock.now(), events);
+        if let Some(recheck) = slot.record.recheck() {
             self.deadlines().queue(key, recheck);
         }
         if !events.is_empty() {
             self.journal.append(events);
+            events.iter().for_each(|event| self.note(key, slot, event));
         }
-        if record.is_empty() {
-            records.remove(id);
+        if slot.record.is_empty() {
+            self.places.uncount(slot.host);
+            slots.remove(id);
             self.records.fetch_sub(1, Ordering::Relaxed);
         }
         Ok(outcome?)
     }
 
-    fn reserve(&self) -> Result<(), Denied> {
-        let reserve = |records| (records < self.max_records).then_some(records + 1);
-        self.records
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, reserve)
-            .map(drop)
-            .map_err(|_| Denied::Full)
+    /// Sees to it that there is a record for an instance at this host, if there may be.
+    fn make_room(
+        &self,
+        slots: &mut HashMap<InstanceId, Slot>,
+        id: &InstanceId,
+        host: Host,
+    ) -> Result<(), Denied> {
+        let known = slots.get(id);
+        if known.is_none_or(|slot| slot.host != host) && self.places.records(host) >= self.limits.per_address
+        {
+            return Err(Denied::AddressFull);
+        }
+        if known.is_some() {
+            return Ok(());
+        }
+        if slots.len() >= self.limits.per_service {
+            return Err(Denied::ServiceFull);
+        }
+        let reserve = |records| (records < self.limits.instances).then_some(records + 1);
+        self.records.fetch_update(Ordering::Relaxed, Ordering::Relaxed, reserve).map_err(|_| Denied::Full)?;
+        self.places.count(host);
+        slots.insert(id.clone(), Slot { record: Record::default(), host });
+        Ok(())
+    }
+
+    /// What must be known of a change before anybody else sees the record again.
+    fn note(&self, key: &Key, slot: &mut Slot, event: &Event) {
+        let address = event.instance.address();
+        match event.kind {
+            ChangeKind::Joined => {
+                let host = Host::from(address.ip());
+                if slot.host != host {
+                    self.places.uncount(slot.host);
+                    self.places.count(host);
+                    slot.host = host;
+                }
+                self.places.join(address, key);
+            }
+            ChangeKind::Left => self.places.leave(address, key),
+            ChangeKind::Changed => {}
+        }
+        if let Some(notice) = &event.notice {
+            self.links.tell(notice, &event.instance);
+        }
+    }
+
+    /// What a change means for others, when no lock is held any more.
+    fn follow_up(&self, key: &Key, event: &Event) {
+        self.telemetry.changed(event);
+        if event.kind == ChangeKind::Joined {
+            let address = event.instance.address();
+            for other in self.places.others(address, key) {
+                self.outlive(&other, event.instance.run, address);
+            }
+        }
+    }
+
+    fn number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
     fn deadlines(&self) -> MutexGuard<'_, Deadlines<Key>> {
         self.deadlines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pending {
+    /// Where to dial.
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.offer.address()
+    }
+
+    /// Publishes it: its address accepted the dial.
+    ///
+    /// # Errors
+    /// The record refuses by now, or there is no room any more.
+    pub fn verified(self) -> Result<(Accepted, Revision), Denied> {
+        let (offer, ticket) = (Offer::clone(&self.offer), self.ticket);
+        let accepted = self.store.update(&self.key, Some(offer.host), |record, now, events| {
+            let accepted = record.verified(offer, ticket, now)?;
+            events.extend_from_slice(&accepted.events);
+            Ok(accepted)
+        })?;
+        Ok((accepted, self.store.journal.head()))
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        // After `verified` there is nothing left to forget.
+        let _ = self.store.update(&self.key, None, |record, _, _| Ok(record.abandon(self.ticket)));
     }
 }

@@ -1,15 +1,16 @@
 //! The store alone, under threads: a reading is exactly what the journal tells, at the revision that it names.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use berth_catalog::Offer;
 use berth_daemon::RunningClock;
-use berth_model::{ChangeKind, InstanceId, Patch, Registration, Run, ServiceName};
+use berth_model::{ChangeKind, InstanceId, Patch, Registration, Run, ServiceName, Verify};
 
 use super::{Memory, Reading};
-use crate::Settings;
+use crate::Limits;
 use crate::telemetry::Telemetry;
 
 /// Enough that a reading takes longer than many changes.
@@ -23,9 +24,9 @@ type State = (
     BTreeMap<(ServiceName, InstanceId, Run), &'static str>,
 );
 
-fn store() -> Memory {
-    let settings = Settings { log_entries: 10_000_000, ..Settings::default() };
-    Memory::new(&settings, RunningClock::start(), Telemetry::default())
+fn store() -> Arc<Memory> {
+    let limits = Limits { log_entries: 10_000_000, log_bytes: usize::MAX, ..Limits::default() };
+    Memory::new(limits, RunningClock::start(), Telemetry::default()).0
 }
 
 fn key(number: u16) -> (ServiceName, InstanceId) {
@@ -33,15 +34,15 @@ fn key(number: u16) -> (ServiceName, InstanceId) {
     (service.parse().unwrap(), number.to_string().parse().unwrap())
 }
 
-fn put(store: &Memory, number: u16, port: u16) {
+fn put(store: &Arc<Memory>, number: u16, port: u16) {
     let (service, id) = key(number);
     let fresh = Run::new(1, u64::from(port));
     let host = "127.0.0.1".parse().unwrap();
-    let registration = Registration::of_port(port);
+    let registration = Registration { verify: Verify::None, ..Registration::of_port(port) };
     store.register(Offer { service, id, registration, host, fresh }).unwrap();
 }
 
-fn write(store: &Memory, writer: u16, stop: &AtomicBool) {
+fn write(store: &Arc<Memory>, writer: u16, stop: &AtomicBool) {
     for step in (0..=u16::MAX).cycle() {
         if stop.load(Ordering::Relaxed) {
             return;

@@ -1,14 +1,14 @@
 //! What keeps the registry's size bounded.
 
-use berth_registry::Settings;
+use berth_registry::Limits;
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::harness::{path, start_with};
+use crate::harness::{limited, path, start_with};
 
 #[tokio::test]
 async fn a_full_registry_keeps_what_it_has() {
-    let registry = start_with(Settings { max_instances: 2, ..Settings::default() }).await;
+    let registry = start_with(limited(Limits { instances: 2, ..Limits::default() })).await;
     let (_, first) = registry.put("web/a", json!({"port": 8000})).await;
     registry.put("web/b", json!({"port": 8001})).await;
     let request = registry.request(reqwest::Method::PUT, &path("other/c")).json(&json!({"port": 8002}));
@@ -23,7 +23,7 @@ async fn a_full_registry_keeps_what_it_has() {
 
 #[tokio::test]
 async fn a_refused_call_leaves_no_trace() {
-    let registry = start_with(Settings { max_instances: 1, ..Settings::default() }).await;
+    let registry = start_with(limited(Limits { instances: 1, ..Limits::default() })).await;
     for number in 0..20 {
         let place = format!("s{number}/a");
         assert_eq!(registry.renew(&place, "5").await.0, StatusCode::NOT_FOUND);

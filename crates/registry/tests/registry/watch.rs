@@ -1,11 +1,11 @@
 //! The watch stream: snapshot, changes, ticks, and where they go on.
 
 use berth_model::{ChangeKind, Reason, Revision};
-use berth_registry::Settings;
+use berth_registry::Limits;
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::harness::{Running, Told, start, start_with};
+use crate::harness::{Running, Told, limited, start, start_with};
 
 async fn fill(registry: &Running, numbers: std::ops::Range<u16>) {
     for number in numbers {
@@ -86,7 +86,7 @@ async fn a_stream_goes_on_where_it_stopped() {
 
 #[tokio::test]
 async fn a_cursor_that_leads_nowhere_gets_a_snapshot() {
-    let registry = start_with(Settings { log_entries: 4, ..Settings::default() }).await;
+    let registry = start_with(limited(Limits { log_entries: 4, ..Limits::default() })).await;
     fill(&registry, 0..10).await;
     let now = registry.watch("", None).await.snapshot().await.revision;
     assert_eq!(now.sequence, 10);
@@ -103,7 +103,7 @@ async fn a_cursor_that_leads_nowhere_gets_a_snapshot() {
 
 #[tokio::test]
 async fn a_watcher_that_falls_behind_gets_a_snapshot_and_goes_on() {
-    let registry = start_with(Settings { log_entries: 8, ..Settings::default() }).await;
+    let registry = start_with(limited(Limits { log_entries: 8, ..Limits::default() })).await;
     let mut events = registry.watch("", None).await;
     let mut known: Vec<u16> =
         events.snapshot().await.instances.iter().map(|instance| instance.port).collect();

@@ -1,37 +1,46 @@
 use std::sync::Arc;
-use std::time::Duration;
 
 use berth_model::{Revision, ServiceName};
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, Stream, stream};
-use tokio::sync::watch;
-use tokio::time::{Interval, MissedTickBehavior, interval_at};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::Interval;
 use tokio_util::sync::CancellationToken;
 
+use super::{Snapshots, ticks};
 use crate::encode;
 use crate::store::{Entry, Memory};
-use crate::telemetry::{Telemetry, Watching};
-
-/// How often a stream tells that the registry is there.
-const TICK: Duration = Duration::from_secs(5);
+use crate::telemetry::Counted;
 
 /// The most changes that one write to a watcher holds.
 const BATCH: usize = 256;
+
+/// A snapshot goes out in pieces of this size, so that nobody copies it to write it.
+const PIECE_BYTES: usize = 256 * 1024;
 
 /// What a watcher is told, from where it stopped on: changes after `last_seen`, or a snapshot first when the
 /// log does not reach back to it. It ends with `stop`.
 pub(crate) fn watch(
     store: Arc<Memory>,
+    snapshots: Arc<Snapshots>,
     service: Option<ServiceName>,
     last_seen: Option<Revision>,
     stop: CancellationToken,
-    telemetry: &Telemetry,
+    place: OwnedSemaphorePermit,
+    counted: Counted,
 ) -> impl Stream<Item = Bytes> + Send + 'static {
-    let mut ticks = interval_at(tokio::time::Instant::now() + TICK, TICK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let bell = store.journal.bell();
-    let watcher =
-        Watcher { store, service, cursor: last_seen, bell, ticks, stop, _watching: telemetry.watcher() };
+    let watcher = Watcher {
+        bell: store.journal.bell(),
+        store,
+        snapshots,
+        service,
+        cursor: last_seen,
+        unsent: Bytes::new(),
+        ticks: ticks(),
+        stop,
+        _place: place,
+        _counted: counted,
+    };
     stream::unfold(watcher, async |mut watcher| {
         let bytes = watcher.next().await?;
         Some((bytes, watcher))
@@ -40,13 +49,17 @@ pub(crate) fn watch(
 
 struct Watcher {
     store: Arc<Memory>,
+    snapshots: Arc<Snapshots>,
     service: Option<ServiceName>,
     // All that happened up to here was told. None, or one of another epoch: a snapshot is due.
     cursor: Option<Revision>,
+    // What is left of a snapshot.
+    unsent: Bytes,
     bell: watch::Receiver<()>,
     ticks: Interval,
     stop: CancellationToken,
-    _watching: Watching,
+    _place: OwnedSemaphorePermit,
+    _counted: Counted,
 }
 
 impl Watcher {
@@ -55,9 +68,16 @@ impl Watcher {
             if self.stop.is_cancelled() {
                 return None;
             }
+            if !self.unsent.is_empty() {
+                return Some(self.unsent.split_to(PIECE_BYTES.min(self.unsent.len())));
+            }
             // First the bell is muted, then the log is read: a change after the reading rings it again.
             self.bell.borrow_and_update();
-            let Some((cursor, entries)) = self.read_on() else { return Some(self.snapshot()) };
+            let Some((cursor, entries)) = self.read_on() else {
+                let (revision, encoded) = self.snapshots.encoded(&self.store, self.service.as_ref()).await;
+                (self.cursor, self.unsent) = (Some(revision), encoded);
+                continue;
+            };
             let tick_due = self.ticks.tick().now_or_never().is_some();
             if let Some(last) = entries.last() {
                 self.cursor = Some(last.revision);
@@ -88,12 +108,6 @@ impl Watcher {
         let cursor = self.cursor.filter(|cursor| cursor.epoch == self.store.journal.head().epoch)?;
         let entries = self.store.journal.since(cursor.sequence, BATCH).ok()?;
         Some((cursor, entries))
-    }
-
-    fn snapshot(&mut self) -> Bytes {
-        let reading = self.store.read(self.service.as_ref());
-        self.cursor = Some(reading.revision);
-        encode::snapshot(reading.revision, reading.instances(), reading.ended())
     }
 
     fn encode(&self, entries: &[Arc<Entry>]) -> BytesMut {

@@ -1,0 +1,149 @@
+//! Dialling an instance: to see that it listens before it is published, and to see whether it crashed when its
+//! link breaks. Only the registered address is dialled, and nothing is sent.
+
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use berth_catalog::Suspect;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use tracing::debug;
+
+use crate::store::{Key, Memory, Suspects};
+use crate::telemetry::Telemetry;
+
+/// How many dials there may be at once.
+const MOST_DIALS: usize = 256;
+
+/// How long one may take. With what goes before and after it, an answer is there within a second.
+const DIAL_TIME: Duration = Duration::from_millis(900);
+
+/// How long a registration waits for its turn to be dialled.
+const QUEUE_TIME: Duration = Duration::from_secs(1);
+
+/// How long an accepted dial-back is watched: the kernel accepts for a process that is just dying, and resets
+/// the connection when it closes the listener.
+const DYING_TIME: Duration = Duration::from_millis(20);
+
+/// How often a dial-back is tried that was accepted and closed at once.
+const MOST_TRIES: usize = 3;
+
+/// Dials, a limited number at a time; clones share the limit.
+#[derive(Clone, Debug)]
+pub(crate) struct Dialer {
+    places: Arc<Semaphore>,
+    telemetry: Telemetry,
+}
+
+/// What came of a dial.
+#[derive(Debug)]
+pub(crate) enum Dial {
+    Accepted,
+    /// Nobody listens there.
+    Refused,
+    /// Everything else: it may live, out of our reach.
+    Unclear(String),
+}
+
+/// So many others are dialled that it would take too long.
+#[derive(Debug)]
+pub(crate) struct Busy;
+
+impl Dialer {
+    pub(crate) fn new(telemetry: Telemetry) -> Self {
+        Self { places: Arc::new(Semaphore::new(MOST_DIALS)), telemetry }
+    }
+
+    /// Dials an address that somebody wants to register.
+    pub(crate) async fn verify(&self, address: SocketAddr) -> Result<Dial, Busy> {
+        let _place = timeout(QUEUE_TIME, self.place()).await.ok().flatten().ok_or(Busy)?;
+        match connect(address).await {
+            Ok(_) => Ok(self.count(Dial::Accepted)),
+            Err(error) if is_ours(&error) => Err(Busy),
+            Err(error) => Ok(self.count(judge(&error))),
+        }
+    }
+
+    /// Dials back every run whose link broke, and ends those that refuse, for ever.
+    pub(crate) async fn dial_back(&self, store: Arc<Memory>, mut suspects: Suspects) {
+        while let Some((key, suspect)) = suspects.recv().await {
+            // The next one waits in the channel; it is no longer than the number of runs that had a link.
+            let Some(place) = self.place().await else { return };
+            if store.is_suspect(&key, suspect) {
+                tokio::spawn(self.clone().judge_suspect(Arc::clone(&store), key, suspect, place));
+            }
+        }
+    }
+
+    async fn judge_suspect(
+        self,
+        store: Arc<Memory>,
+        key: Key,
+        suspect: Suspect,
+        _place: OwnedSemaphorePermit,
+    ) {
+        let dial = self.count(call_back(suspect.address).await);
+        debug!(service = %key.0, id = %key.1, run = %suspect.run, ?dial, "the link broke");
+        if matches!(dial, Dial::Refused) {
+            store.refused(&key, suspect);
+        }
+    }
+
+    async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.places).acquire_owned().await.ok()
+    }
+
+    fn count(&self, dial: Dial) -> Dial {
+        self.telemetry.dialled(match dial {
+            Dial::Accepted => "accepted",
+            Dial::Refused => "refused",
+            Dial::Unclear(_) => "unclear",
+        });
+        dial
+    }
+}
+
+async fn call_back(address: SocketAddr) -> Dial {
+    for _ in 0..MOST_TRIES {
+        match connect(address).await {
+            Ok(mut stream) => {
+                let mut byte = [0];
+                let closing = timeout(DYING_TIME, stream.read(&mut byte)).await;
+                if !matches!(closing, Ok(Ok(0) | Err(_))) {
+                    return Dial::Accepted;
+                }
+            }
+            Err(error) => return judge(&error),
+        }
+    }
+    Dial::Accepted
+}
+
+async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = timeout(DIAL_TIME, TcpStream::connect(address))
+        .await
+        .map_err(|_| io::Error::new(ErrorKind::TimedOut, "it did not answer"))??;
+    // A dial to a free port of this machine can meet itself (RFC 9293 §3.5, simultaneous open).
+    if stream.local_addr().ok() == Some(address) {
+        return Err(ErrorKind::ConnectionRefused.into());
+    }
+    Ok(stream)
+}
+
+fn judge(error: &io::Error) -> Dial {
+    match error.kind() {
+        ErrorKind::ConnectionRefused => Dial::Refused,
+        _ => Dial::Unclear(error.to_string()),
+    }
+}
+
+/// Whether it is this process that has no means to dial.
+fn is_ours(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let ours = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL];
+    ours.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
