@@ -32,6 +32,12 @@ impl Backoff {
         self.first.saturating_mul(factor).min(self.cap).mul_f64(0.5 + fastrand::f64())
     }
 
+    /// A pause that was asked for, stretched at random by up to its double, so that all who were asked at the same
+    /// time do not come back at the same time.
+    pub fn spread(asked: Duration) -> Duration {
+        asked.mul_f64(1.0 + fastrand::f64())
+    }
+
     /// It worked: the next pause is a first one.
     pub fn reset(&mut self) {
         self.tries = 0;

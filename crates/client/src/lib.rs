@@ -27,8 +27,10 @@ mod backoff;
 mod call;
 mod error;
 mod event_stream;
+mod link;
 mod lookup;
 mod register;
+mod stream;
 mod watch;
 
 pub use address::{RegistryAddress, RegistryList};
@@ -36,6 +38,7 @@ pub use backoff::Backoff;
 pub use berth_model as model;
 pub use error::{Error, Problem};
 pub use event_stream::{Event, EventParser, MAX_EVENT_BYTES, TooLarge};
+pub use link::Links;
 pub use lookup::Lookup;
 pub use register::{Ended, Registration, Settings, State};
 pub use watch::{Update, Watch};

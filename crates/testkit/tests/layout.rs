@@ -69,7 +69,21 @@ const MODULES: &[(&str, &[&str])] = &[
         ],
     ),
     ("registry", &["cli", "api", "feed", "dial", "store", "encode", "telemetry", "gate", "config"]),
-    ("client", &["register", "watch", "event_stream", "lookup", "call", "backoff", "error", "address"]),
+    (
+        "client",
+        &[
+            "register",
+            "watch",
+            "link",
+            "stream",
+            "event_stream",
+            "lookup",
+            "call",
+            "backoff",
+            "error",
+            "address",
+        ],
+    ),
     ("web", &["protect", "serve", "refuse", "observe", "sse", "body", "access", "problem"]),
 ];
 

@@ -1,127 +1,372 @@
-//! The shadow model: a list of what was said, asked anew each time.
+//! The shadow model: lists of what was said and when, asked anew each time.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use berth_catalog::{Offer, Refusal, TOMBSTONE_LIFE};
-use berth_model::{Instance, Reason, Run};
+use berth_catalog::{Event, LinkId, Notice, Offer, Refusal, Suspect, TOMBSTONE_LIFE, Ticket, Word};
+use berth_model::{ChangeKind, Instance, Patch, Reason, Run, Verify};
 
-pub(crate) type Key = u8;
+use super::Key;
+use super::words::Words;
 
-#[derive(Clone, Debug, PartialEq)]
+/// The latest that a lease may end, counted from when it is over.
+const MOST_LATE: Duration = Duration::from_secs(1);
+
+/// What came of a registration that was not refused.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Put {
+    Dialled,
+    Published { run: Run, joined: bool },
+}
+
+/// An event, as far as the shadow foretells it.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Told {
+    pub(crate) id: Key,
+    pub(crate) kind: ChangeKind,
+    pub(crate) run: Run,
+    pub(crate) port: u16,
+    pub(crate) reason: Option<Reason>,
+    pub(crate) notice: Option<Notice>,
+}
+
+/// A life, as it is seen from outside.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Seen {
+    run: Run,
+    port: u16,
+    ttl: Duration,
+    over: Duration,
+    is_suspect: bool,
+    words: Patch,
+}
+
+#[derive(Clone)]
 struct Life {
     run: Run,
     port: u16,
-    weight: u16,
-    draining: bool,
-    renewed: Duration,
     ttl: Duration,
+    renewed: Duration,
+    // All that ever named it, oldest first: only the last one counts.
+    links: Vec<LinkId>,
+    words: Words,
 }
 
+struct Stone {
+    id: Key,
+    run: Run,
+    reason: Reason,
+    at: Duration,
+    words: Words,
+}
+
+// A walk is too short for the most tombstones of one id.
 #[derive(Default)]
 pub(crate) struct Shadow {
+    pub(crate) told: Vec<Told>,
+    /// What only some schedules lead to.
+    pub(crate) reached: BTreeSet<&'static str>,
     live: BTreeMap<Key, Life>,
-    ended: Vec<(Key, Run, Reason, Duration)>,
-}
-
-pub(crate) fn run(number: u64) -> Run {
-    number.to_string().parse().unwrap()
+    stones: Vec<Stone>,
+    dialled: Vec<(Ticket, Key, Option<Run>)>,
+    open: BTreeSet<LinkId>,
 }
 
 impl Shadow {
-    pub(crate) fn put(&mut self, id: Key, offer: &Offer, now: Duration) -> Result<Run, Refusal> {
-        let said = &offer.registration;
-        let live = self.alive(id, now).cloned();
-        let run = match (said.run, &live) {
-            (Some(run), Some(live)) if run == live.run => run,
-            (Some(run), _) if self.is_gone(id, run, now).is_some() => return Err(self.refusal(id, run, now)),
-            (Some(run), Some(live)) if run < live.run => return Err(Refusal::Superseded { live: live.run }),
-            (Some(run), _) => run,
-            (None, Some(live)) if live.port == said.port => live.run,
-            // The walk's fresh runs are higher than all others.
-            (None, _) => offer.fresh,
-        };
-        if self.live.contains_key(&id) && live.is_none() {
-            self.bury(id, Reason::Expired, now);
+    pub(crate) fn put(
+        &mut self,
+        id: Key,
+        offer: &Offer,
+        ticket: Ticket,
+        now: Duration,
+    ) -> Result<Put, Refusal> {
+        let run = self.admit(id, offer, now)?;
+        let lives = self.alive(id, now).is_some_and(|life| life.is_at(run, offer));
+        if !lives && offer.registration.verify == Verify::Tcp {
+            self.dialled.push((ticket, id, offer.registration.run));
+            return Ok(Put::Dialled);
         }
-        match live {
-            Some(live) if (live.run, live.port) == (run, said.port) => {}
-            Some(_) => self.bury(id, Reason::Replaced, now),
-            None => {}
+        Ok(self.publish(id, offer, run, now))
+    }
+
+    pub(crate) fn verified(
+        &mut self,
+        id: Key,
+        offer: &Offer,
+        ticket: Ticket,
+        now: Duration,
+    ) -> Result<Put, Refusal> {
+        if !self.abandon(ticket) {
+            return Err(Refusal::Unknown);
         }
-        self.ended.retain(|stone| (stone.0, stone.1) != (id, run));
-        let (port, weight, draining) = (said.port, said.weight, said.draining);
-        self.live.insert(id, Life { run, port, weight, draining, renewed: now, ttl: said.ttl_s.duration() });
-        Ok(run)
+        let run = self.admit(id, offer, now)?;
+        Ok(self.publish(id, offer, run, now))
+    }
+
+    pub(crate) fn abandon(&mut self, ticket: Ticket) -> bool {
+        let place = self.dialled.iter().position(|dialled| dialled.0 == ticket);
+        place.map(|place| self.dialled.remove(place)).is_some()
     }
 
     pub(crate) fn renew(&mut self, id: Key, run: Run, now: Duration) -> Result<(), Refusal> {
-        if self.alive(id, now).is_none_or(|live| live.run != run) {
+        if self.alive(id, now).is_none_or(|life| life.run != run) {
             return Err(self.refusal(id, run, now));
         }
         self.live.get_mut(&id).unwrap().renewed = now;
         Ok(())
     }
 
-    pub(crate) fn drain(&mut self, id: Key, draining: bool, now: Duration) -> bool {
-        let alive = self.alive(id, now).is_some();
-        if alive {
-            self.live.get_mut(&id).unwrap().draining = draining;
-        }
-        alive
-    }
-
-    /// An end is obeyed also for a lease that ran out and was not yet evicted: it ends either way.
-    pub(crate) fn end(&mut self, id: Key, run: Option<Run>, now: Duration) -> Result<(), Refusal> {
-        let live = self.live.get(&id).map(|live| live.run);
-        match (run, live) {
-            (None, Some(_)) => self.bury(id, Reason::Removed, now),
-            (Some(run), Some(live)) if run == live => self.bury(id, Reason::Deregistered, now),
-            (None, None) => return Err(Refusal::Unknown),
-            (Some(run), _) => return Err(self.refusal(id, run, now)),
+    pub(crate) fn patch(&mut self, id: Key, patch: &Patch, now: Duration) -> Result<(), Refusal> {
+        let mut life = self.alive(id, now).ok_or(Refusal::Unknown)?.clone();
+        let before = life.words.now();
+        life.words.operator_asks(patch.clone());
+        // What already is that way was not asked for: it is the owner's word, or was asked for before.
+        if life.words.now() != before {
+            self.tell(id, ChangeKind::Changed, &life, None, Some(Word::Asked(patch.clone())));
+            self.live.insert(id, life);
         }
         Ok(())
     }
 
-    pub(crate) fn evict(&mut self, now: Duration) {
-        let over: Vec<Key> = self.live.keys().copied().filter(|id| self.alive(*id, now).is_none()).collect();
-        over.into_iter().for_each(|id| self.bury(id, Reason::Expired, now));
-    }
-
-    pub(crate) fn check(&self, live: &[(Key, &Arc<Instance>)], deadlines: &BTreeMap<Key, Duration>) {
-        let seen = |(id, instance): &(Key, &Arc<Instance>)| {
-            let ttl = instance.ttl_s.duration();
-            let (run, port, weight) = (instance.run, instance.port, instance.weight);
-            // A life is renewed at one time only; its deadline tells it.
-            let renewed = deadlines[id] - ttl;
-            (*id, Life { run, port, weight, draining: instance.draining, renewed, ttl })
+    /// An end is obeyed also for a lease that is over and was not yet evicted: it ends either way.
+    pub(crate) fn end(&mut self, id: Key, run: Option<Run>, now: Duration) -> Result<(), Refusal> {
+        let Some(run) = run else {
+            return if self.finish(id, Reason::Removed, now) { Ok(()) } else { Err(Refusal::Unknown) };
         };
-        assert_eq!(live.iter().map(seen).collect::<BTreeMap<_, _>>(), self.live);
+        let refusal = self.refusal(id, run, now);
+        let dialled = self.dialled.len();
+        self.dialled.retain(|dialled| (dialled.1, dialled.2) != (id, Some(run)));
+        let is_withdrawn = self.dialled.len() < dialled;
+        let is_live = self.live.get(&id).is_some_and(|life| life.run == run);
+        if is_live {
+            self.finish(id, Reason::Deregistered, now);
+        }
+        if is_live || is_withdrawn { Ok(()) } else { Err(refusal) }
     }
 
-    pub(crate) fn stones(&self, id: Key, now: Duration) -> BTreeMap<Run, Reason> {
-        let fresh = self.ended.iter().filter(|stone| stone.0 == id && now < stone.3 + TOMBSTONE_LIFE);
-        fresh.map(|stone| (stone.1, stone.2)).collect()
+    pub(crate) fn open(&mut self, link: LinkId) {
+        self.open.insert(link);
+    }
+
+    pub(crate) fn hold(&mut self, id: Key, run: Run, link: LinkId, now: Duration) -> Result<Patch, Refusal> {
+        if self.alive(id, now).is_none_or(|life| life.run != run) {
+            return Err(Refusal::Unknown);
+        }
+        if self.is_suspect(id) {
+            self.reached.insert("a suspect that a link held again");
+        }
+        let life = self.live.get_mut(&id).unwrap();
+        life.links.push(link);
+        Ok(life.words.pending())
+    }
+
+    /// A link broke; `id` is one of those that it named.
+    pub(crate) fn lose(&mut self, id: Key, link: LinkId, now: Duration) -> bool {
+        self.open.remove(&link);
+        let Some(life) = self.live.get(&id).filter(|life| life.links.last() == Some(&link)) else {
+            return false;
+        };
+        let (run, port) = (life.run, life.port);
+        if self.live.iter().any(|(other, later)| *other != id && later.port == port && later.run > run) {
+            self.reached.insert("a suspect that was outlived when its link was lost");
+            self.finish(id, Reason::Crashed, now);
+        }
+        true
+    }
+
+    pub(crate) fn refused(&mut self, id: Key, suspect: Suspect, now: Duration) {
+        let is_same = self
+            .live
+            .get(&id)
+            .is_some_and(|life| (life.run, life.port) == (suspect.run, suspect.address.port()));
+        if is_same && self.is_suspect(id) {
+            self.finish(id, Reason::Crashed, now);
+        }
+    }
+
+    /// Called at most a second apart: so nothing ends later than that.
+    pub(crate) fn evict(&mut self, now: Duration) {
+        let over = |(id, life): (&Key, &Life)| (life.over() <= now).then_some((*id, life.over()));
+        let over: Vec<_> = self.live.iter().filter_map(over).collect();
+        for (id, over) in over {
+            assert!(now - over < MOST_LATE, "id {id} ended {:?} late", now - over);
+            self.finish(id, Reason::Expired, now);
+        }
+        self.stones.retain(|stone| now < stone.at + TOMBSTONE_LIFE);
+    }
+
+    /// How an id stands.
+    pub(crate) fn seen(&self, id: Key) -> Option<Seen> {
+        let life = self.live.get(&id)?;
+        let (run, port, ttl) = (life.run, life.port, life.ttl);
+        Some(Seen {
+            run,
+            port,
+            ttl,
+            over: life.over(),
+            is_suspect: self.is_suspect(id),
+            words: life.words.now(),
+        })
+    }
+
+    /// The ended runs of an id, oldest first.
+    pub(crate) fn stones(&self, id: Key, now: Duration) -> impl Iterator<Item = (Run, Reason)> + '_ {
+        let stones =
+            self.stones.iter().filter(move |stone| stone.id == id && now < stone.at + TOMBSTONE_LIFE);
+        stones.map(|stone| (stone.run, stone.reason))
+    }
+
+    /// The ids that have a lease or a tombstone, whose time comes some day.
+    pub(crate) fn timed(&self) -> BTreeSet<Key> {
+        self.live.keys().copied().chain(self.stones.iter().map(|stone| stone.id)).collect()
+    }
+
+    /// The ids that are being dialled.
+    pub(crate) fn dialled(&self) -> impl Iterator<Item = Key> + '_ {
+        self.dialled.iter().map(|dialled| dialled.1)
+    }
+
+    fn admit(&self, id: Key, offer: &Offer, now: Duration) -> Result<Run, Refusal> {
+        let live = self.alive(id, now);
+        let Some(run) = offer.registration.run else {
+            return Ok(match live {
+                Some(life) if life.port == offer.registration.port => life.run,
+                _ => self.next_run(id, offer, now),
+            });
+        };
+        match (self.refusal(id, run, now), live) {
+            (_, Some(life)) if life.run == run => Ok(run),
+            (Refusal::Gone(reason), _) => Err(Refusal::Gone(reason)),
+            (_, Some(life)) if life.run > run => Err(Refusal::Superseded { live: life.run }),
+            _ => Ok(run),
+        }
+    }
+
+    /// Later than every run of that id, though the wall clock went back or the dial took long.
+    fn next_run(&self, id: Key, offer: &Offer, now: Duration) -> Run {
+        let known = self.live.get(&id).map(|life| life.run).into_iter();
+        let known = known.chain(self.stones(id, now).map(|(run, _)| run));
+        known.map(|run| run.successor().unwrap()).chain([offer.fresh]).max().unwrap()
+    }
+
+    fn publish(&mut self, id: Key, offer: &Offer, run: Run, now: Duration) -> Put {
+        if self.live.get(&id).is_some_and(|life| life.over() <= now) {
+            self.reached.insert("a lease over before it was evicted");
+            self.finish(id, Reason::Expired, now);
+        }
+        let before = self.live.get(&id).cloned();
+        let lives = before.as_ref().is_some_and(|life| life.is_at(run, offer));
+        let (links, mut words) = match &before {
+            Some(life) if lives => (life.links.clone(), life.words.clone()),
+            Some(life) if life.run == run => {
+                // Its owner moved it, and knows.
+                self.tell(id, ChangeKind::Left, life, Some(Reason::Replaced), None);
+                (life.links.clone(), life.words.clone())
+            }
+            _ => {
+                self.finish(id, Reason::Replaced, now);
+                (Vec::new(), self.words_of_ended(id, run, now))
+            }
+        };
+        self.stones.retain(|stone| (stone.id, stone.run) != (id, run));
+        words.owner_says(said(offer));
+        let (port, ttl) = (offer.registration.port, offer.registration.ttl_s.duration());
+        let life = Life { run, port, ttl, renewed: now, links, words };
+        if life.words.pending() != Patch::default() && life.words.now() != said(offer) {
+            self.reached.insert("a wish kept against its owner");
+        }
+        self.live.insert(id, life.clone());
+        match before.filter(|_| lives) {
+            Some(before) if (before.words.now(), before.ttl) == (life.words.now(), ttl) => {}
+            Some(_) => self.tell(id, ChangeKind::Changed, &life, None, None),
+            None => {
+                self.tell(id, ChangeKind::Joined, &life, None, None);
+                self.crash_outlived(id, run, port, now);
+            }
+        }
+        Put::Published { run, joined: !lives }
+    }
+
+    fn words_of_ended(&mut self, id: Key, run: Run, now: Duration) -> Words {
+        let mut stones = self.stones.iter().filter(|stone| now < stone.at + TOMBSTONE_LIFE);
+        let words = stones.find(|stone| (stone.id, stone.run) == (id, run)).map(|stone| stone.words.clone());
+        if words.as_ref().is_some_and(|words| words.pending() != Patch::default()) {
+            self.reached.insert("a wish kept over the end of its run");
+        }
+        words.unwrap_or_default()
+    }
+
+    fn crash_outlived(&mut self, by: Key, later: Run, port: u16, now: Duration) {
+        let others =
+            self.live.iter().filter(|(id, life)| **id != by && life.port == port && life.run < later);
+        let outlived: Vec<Key> = others.map(|(id, _)| *id).filter(|id| self.is_suspect(*id)).collect();
+        for id in outlived {
+            self.reached.insert("a suspect that was outlived when a later run joined");
+            self.finish(id, Reason::Crashed, now);
+        }
     }
 
     fn alive(&self, id: Key, now: Duration) -> Option<&Life> {
-        self.live.get(&id).filter(|live| now < live.renewed + live.ttl)
+        self.live.get(&id).filter(|life| now < life.over())
     }
 
-    fn is_gone(&self, id: Key, run: Run, now: Duration) -> Option<Reason> {
-        let stones = self.stones(id, now);
-        let reason = stones.into_iter().find(|stone| stone.0 == run)?.1;
-        matches!(reason, Reason::Removed | Reason::Replaced).then_some(reason)
+    fn is_suspect(&self, id: Key) -> bool {
+        self.live[&id].links.last().is_some_and(|last| !self.open.contains(last))
     }
 
     fn refusal(&self, id: Key, run: Run, now: Duration) -> Refusal {
-        self.is_gone(id, run, now).map_or(Refusal::Unknown, Refusal::Gone)
+        let reason = self.stones(id, now).find(|(ended, _)| *ended == run).map(|(_, reason)| reason);
+        match reason {
+            Some(reason @ (Reason::Removed | Reason::Replaced)) => Refusal::Gone(reason),
+            _ => Refusal::Unknown,
+        }
     }
 
-    fn bury(&mut self, id: Key, reason: Reason, now: Duration) {
-        let life = self.live.remove(&id).unwrap();
-        self.ended.retain(|stone| (stone.0, stone.1) != (id, life.run));
-        self.ended.push((id, life.run, reason, now));
+    /// Whether there was one to end.
+    fn finish(&mut self, id: Key, reason: Reason, now: Duration) -> bool {
+        let Some(life) = self.live.remove(&id) else { return false };
+        self.tell(id, ChangeKind::Left, &life, Some(reason), Some(Word::Ended(reason)));
+        self.stones.retain(|stone| (stone.id, stone.run) != (id, life.run));
+        self.stones.push(Stone { id, run: life.run, reason, at: now, words: life.words });
+        true
     }
+
+    fn tell(&mut self, id: Key, kind: ChangeKind, life: &Life, reason: Option<Reason>, word: Option<Word>) {
+        let link = life.links.last().filter(|link| self.open.contains(link));
+        let notice = link.zip(word).map(|(link, word)| Notice { link: *link, word });
+        self.told.push(Told { id, kind, run: life.run, port: life.port, reason, notice });
+    }
+}
+
+impl Life {
+    fn over(&self) -> Duration {
+        self.renewed + self.ttl
+    }
+
+    fn is_at(&self, run: Run, offer: &Offer) -> bool {
+        (self.run, self.port) == (run, offer.registration.port)
+    }
+}
+
+impl Told {
+    pub(crate) fn of(id: Key, event: &Event) -> Self {
+        let (run, port) = (event.instance.run, event.instance.port);
+        Self { id, kind: event.kind, run, port, reason: event.reason, notice: event.notice.clone() }
+    }
+}
+
+impl Seen {
+    pub(crate) fn of(instance: &Instance, over: Duration, suspect: Option<Suspect>) -> Self {
+        let (draining, weight) = (Some(instance.draining), Some(instance.weight));
+        let words = Patch { draining, weight, meta: Some(instance.meta.clone()) };
+        let (run, port, ttl) = (instance.run, instance.port, instance.ttl_s.duration());
+        let expected = Suspect { run, address: instance.address() };
+        assert!(suspect.is_none_or(|suspect| suspect == expected));
+        Self { run, port, ttl, over, is_suspect: suspect.is_some(), words }
+    }
+}
+
+fn said(offer: &Offer) -> Patch {
+    let said = &offer.registration;
+    Patch { draining: Some(said.draining), weight: Some(said.weight), meta: Some(said.meta.clone()) }
 }

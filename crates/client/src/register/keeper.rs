@@ -1,15 +1,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use berth_model::{Instance, Registered, Renewed};
+use berth_model::{Instance, Patch, Reason, Registered, Registration, Renewed, RunName};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::host::reachable_host;
 use super::{Owner, State};
-use crate::{Backoff, Error, Lookup};
+use crate::link::{Linked, Word};
+use crate::{Backoff, Error, Links, Lookup};
 
 /// Renewals come no faster than this, whatever a registry asks for.
 const SHORTEST_RENEWAL: Duration = Duration::from_millis(100);
@@ -26,8 +27,14 @@ const GOODBYE_TRIES: u32 = 3;
 /// Keeps a run registered with one registry.
 pub(super) struct Keeper {
     lookup: Lookup,
+    link_to: LinkTo,
+    /// Names the run, once the registry knows it.
+    link: Option<Linked>,
+    /// Whether the registry has forgotten whose the run is.
+    must_link: bool,
     owner: Arc<Owner>,
-    body: watch::Receiver<berth_model::Registration>,
+    said: Arc<watch::Sender<Registration>>,
+    body: watch::Receiver<Registration>,
     state: watch::Sender<State>,
     stop: CancellationToken,
     /// What the next call is.
@@ -42,6 +49,12 @@ pub(super) struct Keeper {
     slow_backoff: Backoff,
 }
 
+/// How to get a link.
+pub(super) struct LinkTo {
+    pub(super) links: Links,
+    pub(super) token: Option<String>,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Register,
@@ -54,6 +67,12 @@ enum Trouble {
     Refused(String),
 }
 
+enum Heard {
+    Nothing,
+    Call,
+    Ended(String),
+}
+
 enum Next {
     Now,
     After(Duration),
@@ -63,15 +82,20 @@ enum Next {
 impl Keeper {
     pub(super) fn new(
         lookup: Lookup,
+        link_to: LinkTo,
         owner: Arc<Owner>,
-        body: watch::Receiver<berth_model::Registration>,
+        said: Arc<watch::Sender<Registration>>,
         state: watch::Sender<State>,
         stop: CancellationToken,
     ) -> Self {
         Self {
             lookup,
+            link_to,
+            link: None,
+            must_link: true,
             owner,
-            body,
+            body: said.subscribe(),
+            said,
             state,
             stop,
             phase: Phase::Register,
@@ -94,19 +118,83 @@ impl Keeper {
             };
             match next {
                 Next::Now => {}
-                Next::After(pause) => self.wait(pause).await,
+                Next::After(pause) => {
+                    if let Some(why) = self.wait(pause).await {
+                        return self.end(why);
+                    }
+                }
                 Next::Ended(why) => return self.end(why),
             }
         }
         self.deregister().await;
     }
 
-    async fn wait(&mut self, pause: Duration) {
-        tokio::select! {
-            biased;
-            () = self.stop.cancelled() => {}
-            Ok(()) = self.body.changed() => self.phase = Phase::Register,
-            () = sleep(pause) => {}
+    /// Waits until it is time for the next call, or something else asks for one. Returns why the run was ended on
+    /// purpose, if the link says so.
+    async fn wait(&mut self, pause: Duration) -> Option<String> {
+        let until = Instant::now() + pause;
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return None,
+                Ok(()) = self.body.changed() => {
+                    self.phase = Phase::Register;
+                    return None;
+                }
+                word = next_word(&mut self.link) => match self.hear(word) {
+                    Heard::Nothing => {}
+                    Heard::Call => return None,
+                    Heard::Ended(why) => return Some(why),
+                },
+                () = sleep_until(until) => return None,
+            }
+        }
+    }
+
+    fn hear(&mut self, word: Word) -> Heard {
+        let registry = self.lookup.address().clone();
+        match word {
+            Word::Linked => self.state.send_if_modified(|state| state.linked_at.insert(registry)),
+            Word::Unlinked => self.state.send_if_modified(|state| state.linked_at.remove(&registry)),
+            Word::Asked(patch) => {
+                let said = self.said.send_if_modified(|body| take_over(&patch, body));
+                let Patch { draining, weight, .. } = patch;
+                info!(%registry, draining, weight, "an operator changed this instance");
+                said
+            }
+            Word::Ended(Some(reason @ (Reason::Removed | Reason::Replaced))) => {
+                return Heard::Ended(format!("this run was ended: {reason}"));
+            }
+            // It expired while this process stood still, or the registry is a new one.
+            Word::Ended(reason) => {
+                debug!(%registry, ?reason, "the registry does not know this run, registering again");
+                self.forgotten();
+                return Heard::Call;
+            }
+        };
+        Heard::Nothing
+    }
+
+    fn forgotten(&mut self) {
+        self.set_registered(false);
+        self.must_link = true;
+        self.phase = Phase::Register;
+    }
+
+    /// Lets the link name the run, now that the registry knows it.
+    fn link(&mut self) {
+        if !std::mem::take(&mut self.must_link) {
+            return;
+        }
+        if let Some(link) = &self.link {
+            return link.renew();
+        }
+        let Owner { service, id, run, .. } = &*self.owner;
+        let name = RunName { service: service.clone(), id: id.clone(), run: *run };
+        match self.link_to.links.add(self.lookup.address(), self.link_to.token.as_deref(), name) {
+            Ok(link) => self.link = Some(link),
+            // The lease alone will do; the token was good enough for the other calls.
+            Err(error) => warn!(%error, "no link can be opened"),
         }
     }
 
@@ -115,6 +203,7 @@ impl Keeper {
             Ok(registered) => {
                 self.tell_registered(&registered.instance);
                 self.phase = Phase::Renew;
+                self.link();
                 self.worked(registered.renew_s)
             }
             Err(error) => self.failed(&error),
@@ -144,8 +233,7 @@ impl Keeper {
             }
             Err(error) if error.is_not_found() => {
                 debug!(%error, "registering again");
-                self.set_registered(false);
-                self.phase = Phase::Register;
+                self.forgotten();
                 Next::Now
             }
             Err(error) => self.failed(&error),
@@ -205,7 +293,8 @@ impl Keeper {
         }
         if error.is_passing() {
             self.tell_trouble(Trouble::Away, error);
-            return Next::After(self.backoff.next_pause().max(error.retry_after().unwrap_or_default()));
+            let asked = Backoff::spread(error.retry_after().unwrap_or_default());
+            return Next::After(self.backoff.next_pause().max(asked));
         }
         // Somebody has to mend this instance or the registry, and may do it while both run.
         self.tell_trouble(Trouble::Refused(error.why()), error);
@@ -257,5 +346,23 @@ impl Keeper {
             }
         }
         self.trouble = Some(trouble);
+    }
+}
+
+/// True if that changes what the owner says.
+fn take_over(patch: &Patch, body: &mut Registration) -> bool {
+    let before = (body.draining, body.weight, body.meta.clone());
+    body.draining = patch.draining.unwrap_or(body.draining);
+    body.weight = patch.weight.unwrap_or(body.weight);
+    if let Some(meta) = &patch.meta {
+        body.meta.clone_from(meta);
+    }
+    before != (body.draining, body.weight, body.meta.clone())
+}
+
+async fn next_word(link: &mut Option<Linked>) -> Word {
+    match link {
+        Some(link) => link.next().await,
+        None => std::future::pending().await,
     }
 }

@@ -17,7 +17,7 @@ use tracing::warn;
 
 pub use self::settings::Settings;
 use crate::{Error, Lookup, RegistryAddress};
-use keeper::Keeper;
+use keeper::{Keeper, LinkTo};
 
 /// How long a goodbye may take, all registries together.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
@@ -25,14 +25,15 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 /// Keeps one run of an instance registered with every registry given.
 ///
 /// It registers, renews at a third of the lease, registers again with a registry that forgot it, and waits for
-/// one that is away. It ends when a registry says that the run was ended on purpose: `removed` by an operator,
+/// one that is away. It holds a link to each, by whose loss the registry sees a crash at once, and takes over what
+/// operators ask of it there: drain, weight, meta; all registries hear of that. It ends when a registry says that the run was ended on purpose: `removed` by an operator,
 /// or `replaced` by a newer run of the same id. Dropping it leaves the lease to run out; [`Registration::stop`]
 /// says goodbye.
 #[derive(Debug)]
 pub struct Registration {
     owner: Arc<Owner>,
     /// What every PUT says; keepers that see it change say it again at once.
-    body: watch::Sender<berth_model::Registration>,
+    body: Arc<watch::Sender<berth_model::Registration>>,
     state: watch::Receiver<State>,
     stop: CancellationToken,
     // Dropping the set ends the tasks.
@@ -44,6 +45,8 @@ pub struct Registration {
 pub struct State {
     /// The registries that accepted it and have answered since.
     pub registered_at: BTreeSet<RegistryAddress>,
+    /// Those that would see a crash at once, because a link to them is open.
+    pub linked_at: BTreeSet<RegistryAddress>,
     /// Why the run was ended on purpose, if it was.
     pub ended: Option<String>,
 }
@@ -80,14 +83,16 @@ impl Registration {
             run,
             listening: settings.listening,
         });
-        let (body, said) = watch::channel(body);
+        let body = Arc::new(watch::Sender::new(body));
         let (state_sender, state) = watch::channel(State::default());
         let stop = CancellationToken::new();
         let mut keepers = JoinSet::new();
         // One that is named twice is told once.
         for registry in settings.registries.into_iter().collect::<BTreeSet<_>>() {
             let lookup = Lookup::new(registry, settings.token.clone())?;
-            let keeper = Keeper::new(lookup, owner.clone(), said.clone(), state_sender.clone(), stop.clone());
+            let link = LinkTo { links: settings.links.clone(), token: settings.token.clone() };
+            let said = Arc::clone(&body);
+            let keeper = Keeper::new(lookup, link, owner.clone(), said, state_sender.clone(), stop.clone());
             keepers.spawn(keeper.run());
         }
         Ok(Self { owner, body, state, stop, keepers })
@@ -120,6 +125,11 @@ impl Registration {
             Ok(Some(why)) => Err(Ended { why }),
             Err(_) => Err(Ended { why: "its tasks are gone".to_owned() }),
         }
+    }
+
+    /// Whether it takes no new requests: it said so itself, or an operator did.
+    pub fn is_draining(&self) -> bool {
+        self.body.borrow().draining
     }
 
     /// Asks for no new requests, or for new ones again; every later registration says the same.

@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 
 use berth_model::{InstanceId, Invalid, NamedVersion, Registration, Run, Scheme, Ttl, Verify};
 
-use crate::RegistryAddress;
+use crate::{Links, RegistryAddress};
 
 /// What to register, and where.
 #[derive(Clone, Debug)]
@@ -35,6 +35,8 @@ pub struct Settings {
     pub verify: Verify,
     /// Whether it begins without taking requests.
     pub draining: bool,
+    /// Its links. A process that registers several instances gives all of them the same, and needs one connection.
+    pub links: Links,
 }
 
 impl Settings {
@@ -54,6 +56,7 @@ impl Settings {
             scheme: Scheme::default(),
             verify: Verify::default(),
             draining: false,
+            links: Links::default(),
         }
     }
 

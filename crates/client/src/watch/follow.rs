@@ -2,14 +2,15 @@ use std::time::Duration;
 
 use berth_model::{Query, ServiceName, Snapshot};
 use futures_util::future::OptionFuture;
+use reqwest::Method;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 use tracing::{debug, info};
 
 use super::Update;
-use super::position::{Gap, Position};
-use super::stream::{EventStream, Failure};
+use super::position::{Gap, Message, Position};
 use crate::call::Caller;
+use crate::stream::{EventStream, Failure};
 use crate::{Backoff, Error, Lookup, RegistryAddress};
 
 /// How often the list is asked for where no stream can be held.
@@ -93,16 +94,26 @@ impl Follower {
     }
 
     fn open(&self) -> impl Future<Output = Result<EventStream, Failure>> + Send + 'static {
-        EventStream::open(self.caller.clone(), self.service.clone(), self.position.resume())
+        let mut url = self.caller.url("v1/watch");
+        if let Some(service) = &self.service {
+            url.query_pairs_mut().append_pair("service", service.as_str());
+        }
+        let mut request = self.caller.open(Method::GET, url);
+        if let Some(revision) = self.position.resume() {
+            request = request.header("last-event-id", revision.to_string());
+        }
+        EventStream::open(self.caller.clone(), request)
     }
 
     /// Tells what a stream says until it ends.
     async fn read(&mut self, mut stream: EventStream) -> Failure {
         loop {
-            let taken = match stream.next().await {
-                Ok(message) => self.position.take(message).map_err(|Gap| Failure::Garbled {
+            let message = stream.next().await.and_then(|event| Message::decode(&event));
+            let taken = match message {
+                Ok(Some(message)) => self.position.take(message).map_err(|Gap| Failure::Garbled {
                     why: "its history does not continue what was seen".to_owned(),
                 }),
+                Ok(None) => Ok(None),
                 Err(failure) => Err(failure),
             };
             match taken {
@@ -147,7 +158,8 @@ impl Follower {
         let is_lasting = !matches!(failure, Failure::Lost { .. } | Failure::Garbled { .. });
         let (why, pause) = match failure {
             Failure::Lost { why, retry_after } => {
-                (why, self.backoff.next_pause().max(retry_after.unwrap_or_default()))
+                let asked = Backoff::spread(retry_after.unwrap_or_default());
+                (why, self.backoff.next_pause().max(asked))
             }
             Failure::Garbled { why } => (why, self.backoff.next_pause()),
             Failure::Silent => ("it was silent for 15 s".to_owned(), self.backoff.next_pause()),

@@ -1,9 +1,7 @@
-//! Following a registry's list: [`follow`] decides what to do next, [`stream`] reads one event stream,
-//! [`position`] knows which changes were seen.
+//! Following a registry's list: [`follow`] decides what to do next, [`position`] knows which changes were seen.
 
 mod follow;
 mod position;
-mod stream;
 
 use berth_model::{Change, ServiceName, Snapshot};
 use tokio::sync::mpsc;

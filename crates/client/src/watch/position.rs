@@ -1,6 +1,8 @@
 use berth_model::{Change, Revision, Snapshot, Tick};
 
 use super::Update;
+use crate::Event;
+use crate::stream::{Failure, read};
 
 /// What an event says.
 #[derive(Debug)]
@@ -8,6 +10,18 @@ pub(super) enum Message {
     Snapshot(Snapshot),
     Change(Change),
     Tick(Tick),
+}
+
+impl Message {
+    /// None for an event that a later version of the registry may send.
+    pub(super) fn decode(event: &Event) -> Result<Option<Self>, Failure> {
+        match event.name.as_str() {
+            "snapshot" => read(event).map(Message::Snapshot).map(Some),
+            "change" => read(event).map(Message::Change).map(Some),
+            "tick" => read(event).map(Message::Tick).map(Some),
+            _ => Ok(None),
+        }
+    }
 }
 
 /// The stream does not continue what was seen: only a snapshot helps.

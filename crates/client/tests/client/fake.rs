@@ -84,20 +84,22 @@ impl Port {
     pub(crate) fn listen(&self) -> Fake {
         let listener = reusable(self.address).listen(64).expect("nobody else listens there");
         let (sender, calls) = mpsc::unbounded_channel();
+        let (link_sender, links) = mpsc::unbounded_channel();
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((socket, _)) = listener.accept().await {
-                connections.spawn(serve(socket, sender.clone()));
+                connections.spawn(serve(socket, sender.clone(), link_sender.clone()));
             }
         });
-        Fake { calls, _tasks: tasks }
+        Fake { calls, links, _tasks: tasks }
     }
 }
 
 /// A listening registry; dropping it closes every connection and refuses new ones.
 pub(crate) struct Fake {
     calls: mpsc::UnboundedReceiver<Call>,
+    links: mpsc::UnboundedReceiver<Call>,
     _tasks: JoinSet<()>,
 }
 
@@ -105,6 +107,11 @@ impl Fake {
     /// The next call, in the order of their coming.
     pub(crate) async fn next(&mut self) -> Call {
         soon("a call", self.calls.recv()).await.expect("the fake registry runs")
+    }
+
+    /// The next call that opens a link. They stand apart, because most tests do not care for them.
+    pub(crate) async fn next_link(&mut self) -> Call {
+        soon("a link", self.links.recv()).await.expect("the fake registry runs")
     }
 
     /// Whether nobody called.
@@ -201,14 +208,19 @@ fn reusable(address: SocketAddr) -> TcpSocket {
     socket
 }
 
-async fn serve(mut socket: TcpStream, calls: mpsc::UnboundedSender<Call>) {
+async fn serve(
+    mut socket: TcpStream,
+    calls: mpsc::UnboundedSender<Call>,
+    links: mpsc::UnboundedSender<Call>,
+) {
     let mut buffer = Vec::new();
     while let Some((head, body)) = read_request(&mut socket, &mut buffer).await {
         let mut words = head.split(' ').map(str::to_owned);
         let method = words.next().expect("a method");
         let target = words.next().expect("a target");
         let (answer, answered) = oneshot::channel();
-        let _ = calls.send(Call { method, target, head, body, answer });
+        let queue = if target == "/v1/link" { &links } else { &calls };
+        let _ = queue.send(Call { method, target, head, body, answer });
         let mut probe = [0; 1];
         tokio::select! {
             answer = answered => match answer {

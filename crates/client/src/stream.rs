@@ -2,13 +2,11 @@ use std::collections::VecDeque;
 use std::pin::pin;
 use std::time::Duration;
 
-use berth_model::{Revision, ServiceName};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
-use reqwest::{Method, Response};
+use reqwest::{RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use super::position::Message;
 use crate::call::{Caller, has_type};
 use crate::error::innermost;
 use crate::{Error, Event, EventParser};
@@ -21,7 +19,7 @@ const SILENCE_SLICES: u32 = 15;
 
 /// Why there is no stream (any more).
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// The registry is away, or the connection broke.
     Lost { why: String, retry_after: Option<Duration> },
     /// The stream says what makes no sense here. The next one must begin with a snapshot.
@@ -55,7 +53,7 @@ impl From<Error> for Failure {
 
 /// An event stream that has begun to speak.
 #[derive(Debug)]
-pub(super) struct EventStream {
+pub(crate) struct EventStream {
     answer: Response,
     parser: EventParser,
     /// Events that came with the same bytes as the last one.
@@ -63,20 +61,10 @@ pub(super) struct EventStream {
 }
 
 impl EventStream {
-    /// Opens a stream and waits for its first event. It owns its arguments, so that it can go on beside others.
-    pub(super) async fn open(
-        caller: Caller,
-        service: Option<ServiceName>,
-        resume: Option<Revision>,
-    ) -> Result<Self, Failure> {
-        let mut url = caller.url("v1/watch");
-        if let Some(service) = service {
-            url.query_pairs_mut().append_pair("service", service.as_str());
-        }
-        let mut request = caller.open(Method::GET, url).header(ACCEPT, "text/event-stream");
-        if let Some(revision) = resume {
-            request = request.header("last-event-id", revision.to_string());
-        }
+    /// Sends the request that opens a stream and waits for its first event. It owns its arguments, so that it can
+    /// go on beside others.
+    pub(crate) async fn open(caller: Caller, request: RequestBuilder) -> Result<Self, Failure> {
+        let request = request.header(ACCEPT, "text/event-stream");
         let answer = unless_silent(caller.send(request)).await.ok_or(Failure::Mute)??;
         if !has_type(answer.headers(), "text/event-stream") {
             return Err(Failure::NoStream { why: format!("its answer is {}", type_of(answer.headers())) });
@@ -89,15 +77,12 @@ impl EventStream {
         Ok(stream)
     }
 
-    /// The next event that is known by name.
-    pub(super) async fn next(&mut self) -> Result<Message, Failure> {
+    /// The next event.
+    pub(crate) async fn next(&mut self) -> Result<Event, Failure> {
         loop {
-            let Some(event) = self.ready.pop_front() else {
-                self.fill().await?;
-                continue;
-            };
-            if let Some(message) = decode(&event)? {
-                return Ok(message);
+            match self.ready.pop_front() {
+                Some(event) => return Ok(event),
+                None => self.fill().await?,
             }
         }
     }
@@ -130,17 +115,8 @@ async fn unless_silent<F: Future>(future: F) -> Option<F::Output> {
     None
 }
 
-/// None for an event that a later version of the registry may send.
-fn decode(event: &Event) -> Result<Option<Message>, Failure> {
-    match event.name.as_str() {
-        "snapshot" => read(event).map(Message::Snapshot).map(Some),
-        "change" => read(event).map(Message::Change).map(Some),
-        "tick" => read(event).map(Message::Tick).map(Some),
-        _ => Ok(None),
-    }
-}
-
-fn read<T: DeserializeOwned>(event: &Event) -> Result<T, Failure> {
+/// The data of an event.
+pub(crate) fn read<T: DeserializeOwned>(event: &Event) -> Result<T, Failure> {
     serde_json::from_slice(&event.data).map_err(|error| Failure::Garbled {
         why: format!("its event {} cannot be read: {error}", event.name),
     })
