@@ -82,7 +82,12 @@ impl Caller {
 
     /// A request with the deadline of a call.
     pub(crate) fn request(&self, method: Method, url: Url) -> RequestBuilder {
-        self.open(method, url).timeout(CALL_TIMEOUT)
+        self.request_within(method, url, Duration::ZERO)
+    }
+
+    /// The same for a call whose answer the registry holds back for so long.
+    pub(crate) fn request_within(&self, method: Method, url: Url, held_back: Duration) -> RequestBuilder {
+        self.open(method, url).timeout(CALL_TIMEOUT + held_back)
     }
 
     /// Sends a request and reads its JSON answer.

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use berth_model::{
     Found, Instance, InstanceId, Patch, Query, Registered, Registration, Renewed, Run, ServiceName, Services,
 };
@@ -88,13 +90,17 @@ impl Lookup {
     /// # Errors
     /// The registry is away or refuses.
     pub async fn query(&self, query: &Query) -> Result<Found, Error> {
-        let mut url = self.caller.url(&format!("v1/services/{}", query.service));
-        if query.range().is_some() || !query.meta.is_empty() {
-            let mut pairs = url.query_pairs_mut();
-            pairs.extend_pairs(query.range().map(|range| ("version", range)));
-            pairs.extend_pairs(query.meta.iter().map(|(key, value)| (format!("meta.{key}"), value)));
-        }
-        self.caller.call(self.caller.request(Method::GET, url)).await
+        self.caller.call(self.caller.request(Method::GET, self.query_url(query))).await
+    }
+
+    /// The same once there is an instance that matches, or when the time is over: at most 10 minutes.
+    ///
+    /// # Errors
+    /// The registry is away or refuses.
+    pub async fn wait(&self, query: &Query, time: Duration) -> Result<Found, Error> {
+        let mut url = self.query_url(query);
+        url.query_pairs_mut().append_pair("wait", &format!("{}ms", time.as_millis()));
+        self.caller.call(self.caller.request_within(Method::GET, url, time)).await
     }
 
     /// All services, and how many live instances each has.
@@ -103,6 +109,16 @@ impl Lookup {
     /// The registry is away or refuses.
     pub async fn services(&self) -> Result<Services, Error> {
         self.caller.call(self.caller.request(Method::GET, self.caller.url("v1/services"))).await
+    }
+
+    fn query_url(&self, query: &Query) -> Url {
+        let mut url = self.caller.url(&format!("v1/services/{}", query.service));
+        if query.range().is_some() || !query.meta.is_empty() {
+            let mut pairs = url.query_pairs_mut();
+            pairs.extend_pairs(query.range().map(|range| ("version", range)));
+            pairs.extend_pairs(query.meta.iter().map(|(key, value)| (format!("meta.{key}"), value)));
+        }
+        url
     }
 
     fn instance_url(&self, service: &ServiceName, id: &InstanceId) -> Url {

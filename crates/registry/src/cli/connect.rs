@@ -4,57 +4,70 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use berth_client::{Error, Lookup, RegistryAddress, RegistryList};
 use clap::Args;
+use futures_util::future::join_all;
+use tracing::warn;
 
 /// A wait that a person at a terminal does not mind.
 const SHORT: Duration = Duration::from_secs(2);
 
 const RETRIES: u32 = 3;
 
-/// Which registry a command talks to.
+/// Which registries a command talks to.
 #[derive(Debug, Args)]
 pub(super) struct Connect {
-    /// The registry; of several, separated by commas, the first that can be reached is asked
+    /// A registry; repeat it, or separate with commas, for several: all of them are told, and what they say is united
     /// [default: localhost:9090]
     #[arg(long, env = "BERTH_REGISTRY", value_name = "HOST:PORT")]
     registry: Vec<RegistryList>,
-    /// The registry's bearer token
+    /// The registries' bearer token
     #[arg(long, env = "BERTH_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     token: Option<String>,
 }
 
 impl Connect {
-    /// Makes a call; the next registry is asked only where the one before could not be reached.
-    pub(super) fn call<T, F>(&self, mut call: impl FnMut(Lookup) -> F) -> Result<T>
+    /// Makes a call at every registry at the same time. Returns the answers of those that gave one, at least one;
+    /// of the others a warning tells.
+    ///
+    /// When nobody did it, the error of one that could be reached says more than that of one that could not.
+    pub(super) async fn call<T, F>(&self, call: impl Fn(Lookup) -> F) -> Result<Vec<T>>
     where
         F: Future<Output = Result<T, Error>>,
     {
-        block_on(async {
-            let mut failure = anyhow!("no registry is named");
-            for address in self.registries() {
-                let lookup = Lookup::new(address, self.token())?;
-                match patiently(|| call(lookup.clone())).await {
-                    Ok(answer) => return Ok(answer),
-                    Err(error @ Error::Unreachable { .. }) => failure = unreachable(error),
-                    Err(error) => return Err(error.into()),
-                }
+        let lookups = self.lookups()?;
+        let outcomes = join_all(lookups.iter().map(|lookup| patiently(|| call(lookup.clone())))).await;
+        let (mut answers, mut failures) = (Vec::new(), Vec::new());
+        for outcome in outcomes {
+            match outcome {
+                Ok(answer) => answers.push(answer),
+                Err(error) => failures.push(error),
             }
-            Err(failure)
-        })
+        }
+        if !answers.is_empty() {
+            failures.iter().for_each(|error| warn!("{error}"));
+            return Ok(answers);
+        }
+        let reached = failures.iter().position(|error| !matches!(error, Error::Unreachable { .. }));
+        match failures.into_iter().nth(reached.unwrap_or(0)) {
+            Some(error @ Error::Unreachable { .. }) => Err(unreachable(error)),
+            Some(error) => Err(error.into()),
+            None => Err(anyhow!("no registry is named")),
+        }
     }
 
-    /// The first registry, for a command that stays with one.
-    pub(super) fn first(&self) -> (RegistryAddress, Option<String>) {
-        (self.registries().swap_remove(0), self.token())
-    }
-
-    /// At least one.
-    fn registries(&self) -> Vec<RegistryAddress> {
+    /// All registries, at least one.
+    pub(super) fn registries(&self) -> Vec<RegistryAddress> {
         RegistryList::united(self.registry.clone(), vec![RegistryAddress::default()])
     }
 
     /// An empty variable in the environment is as good as none.
-    fn token(&self) -> Option<String> {
+    pub(super) fn token(&self) -> Option<String> {
         self.token.clone().filter(|token| !token.is_empty())
+    }
+
+    /// One for each registry.
+    pub(super) fn lookups(&self) -> Result<Vec<Lookup>> {
+        let lookups = self.registries().into_iter().map(|address| Lookup::new(address, self.token()));
+        Ok(lookups.collect::<Result<_, _>>()?)
     }
 }
 

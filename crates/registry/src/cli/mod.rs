@@ -1,11 +1,14 @@
 //! The command line: flags and environment become settings here, and nowhere else.
 
 mod connect;
+mod drain;
 mod free;
 mod listen;
 mod output;
 mod query;
 mod register;
+mod target;
+mod wait;
 mod watch;
 
 use std::process::ExitCode;
@@ -24,6 +27,7 @@ Examples:
   registry query 'web@1.x'                     where a service is
   registry watch                               what happens, and why
   registry register web@1.2.3 --port 3000      register something that cannot do so itself
+  registry drain web/a                         give an instance no new requests
   registry free web/a                          take an instance out")]
 pub(crate) struct Command {
     /// How log lines look
@@ -38,7 +42,11 @@ enum What {
     Listen(listen::Listen),
     Register(register::Register),
     Query(query::Query),
+    Wait(wait::Wait),
     Watch(watch::Watch),
+    Drain(drain::Drain),
+    /// Give an instance requests again.
+    Undrain(drain::Drain),
     Free(free::Free),
 }
 
@@ -48,7 +56,10 @@ pub(crate) fn run(command: Command) -> ExitCode {
         What::Listen(listen) => listen.run(),
         What::Register(register) => register.run(),
         What::Query(query) => query.run(),
+        What::Wait(wait) => wait.run(),
         What::Watch(watch) => watch.run(),
+        What::Drain(drain) => drain.run(true),
+        What::Undrain(undrain) => undrain.run(false),
         What::Free(free) => free.run(),
     })
 }

@@ -1,12 +1,15 @@
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
-use berth_client::model::{self, Found, Instance, Services};
+use berth_client::model::{self, Found, Identity, Instance, Services};
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::connect::Connect;
+use super::connect::{Connect, block_on};
 use super::output::{self, Format};
+use super::wait::{parse_time, until_found};
 
 /// What there is to show: the members of an instance's JSON, and its host and port together.
 const FIELDS: [&str; 14] = [
@@ -26,6 +29,7 @@ Examples:
   registry query 'web@1.x'                those of a range of versions, as npm writes them
   registry query web --meta zone=a        those that carry this meta
   registry query web id address meta.git  only these columns
+  registry query web --wait 30s           once there is one; exit code 1 if none comes
   registry query web -o json              for programs
 
 Fields: service id run version address host port scheme weight zone routes ttl_s draining meta meta.KEY")]
@@ -39,6 +43,9 @@ pub(super) struct Query {
     /// Show only instances with this meta
     #[arg(long, value_name = "KEY=VALUE", value_parser = super::register::parse_meta)]
     meta: Vec<(String, String)>,
+    /// Wait so long for an instance that matches
+    #[arg(long, value_name = "TIME", value_parser = parse_time, requires = "what")]
+    wait: Option<Duration>,
     /// How to print it
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t)]
     output: Format,
@@ -56,11 +63,14 @@ impl Query {
             if !self.meta.is_empty() {
                 bail!("--meta needs a service: registry query NAME --meta KEY=VALUE");
             }
-            let services = self.connect.call(async |lookup| lookup.services().await)?;
+            let services = block_on(all_services(&self.connect))?;
             return print_services(&services, self.output);
         };
         query.meta.extend(self.meta);
-        let found = self.connect.call(async |lookup| lookup.query(&query).await)?;
+        let found = match self.wait {
+            None => block_on(united(&self.connect, &query))?,
+            time => block_on(until_found(&self.connect, &query, time))?,
+        };
         match self.output {
             Format::Json if self.fields.is_empty() => output::json(&found),
             Format::Json => output::json(&chosen(&found, &self.fields)),
@@ -74,6 +84,37 @@ impl Query {
             Format::Table => print_table(&found, &self.fields),
         }
     }
+}
+
+/// What all registries say of a service, united by identity: listed by any is listed, draining in any is draining.
+pub(super) async fn united(connect: &Connect, query: &model::Query) -> Result<Found> {
+    let answers = connect.call(async |lookup| lookup.query(query).await).await?;
+    let mut answers = answers.into_iter();
+    let Some(mut first) = answers.next() else { bail!("no registry is named") };
+    let mut by_identity: BTreeMap<Identity, Instance> = BTreeMap::new();
+    for instance in
+        std::mem::take(&mut first.instances).into_iter().chain(answers.flat_map(|found| found.instances))
+    {
+        let draining = instance.draining;
+        let known = by_identity.entry(instance.identity()).or_insert(instance);
+        known.draining |= draining;
+    }
+    first.instances = by_identity.into_values().collect();
+    Ok(first)
+}
+
+async fn all_services(connect: &Connect) -> Result<Services> {
+    let mut answers = connect.call(async |lookup| lookup.services().await).await?;
+    if answers.len() > 1 {
+        let names: BTreeSet<_> = answers.iter().flat_map(|answer| answer.services.keys().cloned()).collect();
+        let mut services = BTreeMap::new();
+        for name in names {
+            let found = united(connect, &model::Query::all(name.clone())).await?;
+            services.insert(name, found.instances.len());
+        }
+        answers[0].services = services;
+    }
+    Ok(answers.swap_remove(0))
 }
 
 fn print_services(services: &Services, format: Format) -> Result<()> {

@@ -1,24 +1,31 @@
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
-use anyhow::Result;
-use berth_client::model::{InstanceId, NamedVersion, Registered, Registration, Ttl};
-use clap::Args;
+use anyhow::{Context, Result, bail};
+use berth_client::model::{Instance, InstanceId, NamedVersion, Registered, Registration, Run, Ttl, Verify};
+use berth_client::{Registration as Kept, Settings};
+use berth_daemon::shutdown_on_signals;
 use clap::error::ErrorKind;
+use clap::{Args, ValueEnum};
 use tracing::warn;
 
-use super::connect::Connect;
+use super::connect::{Connect, block_on};
 use super::output::{self, Format};
 use super::wrong_usage;
 
-/// Register an instance once, for something that cannot do so itself.
+/// How long a goodbye may take.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Register an instance for something that cannot do so itself.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   registry register web@1.2.3 --port 3000
+  registry register web --port 3000 --hold    for as long as this command runs
   registry register web --port 3000 --id a --meta zone=a --ttl 3600
   registry register db --registry 10.0.0.5:9090 --host 10.0.0.7 --port 5432
 
-The lease runs out after --ttl seconds, unless the command is repeated before.")]
+Without --hold the lease runs out after --ttl seconds, unless the command is repeated before.")]
 pub(super) struct Register {
     /// The service, with or without a version
     #[arg(value_name = "NAME[@VERSION]")]
@@ -38,6 +45,12 @@ pub(super) struct Register {
     /// How long it stays listed, 2 to 3600
     #[arg(long, value_name = "SECONDS", default_value = "15", value_parser = parse_ttl)]
     ttl: Ttl,
+    /// Whether the registry dials it before it lists it
+    #[arg(long, value_name = "HOW", value_enum, default_value_t)]
+    verify: Dial,
+    /// Stay, keep it registered and linked, and deregister it on Ctrl-C
+    #[arg(long)]
+    hold: bool,
     /// How to print it
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t)]
     output: Format,
@@ -45,14 +58,77 @@ pub(super) struct Register {
     connect: Connect,
 }
 
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Dial {
+    /// It must accept a connection
+    #[default]
+    Tcp,
+    /// It is listed as it is
+    None,
+}
+
 impl Register {
     pub(super) fn run(self) -> Result<()> {
         let id = self.id.clone().unwrap_or_else(|| default_id(self.port));
         let registration = self.registration();
+        if self.hold {
+            return block_on(self.keep(id, registration));
+        }
         let service = &self.name.service;
-        let registered =
-            self.connect.call(async |lookup| lookup.register(service, &id, &registration).await)?;
-        self.print(&registered)
+        let call = self.connect.call(async |lookup| lookup.register(service, &id, &registration).await);
+        let registered: Vec<Registered> = block_on(call)?;
+        let Some(first) = registered.first() else { bail!("no registry is named") };
+        match self.output {
+            Format::Json => output::json(first)?,
+            Format::Table => print_table(&first.instance)?,
+        }
+        let ttl_s = f64::from(first.instance.ttl_s);
+        warn!(
+            "it is listed for {ttl_s} s: repeat this before, or renew its lease, or use --hold, to keep it"
+        );
+        Ok(())
+    }
+
+    /// Holds lease and link until a signal comes.
+    async fn keep(&self, id: InstanceId, registration: Registration) -> Result<()> {
+        let shutdown = shutdown_on_signals(GRACE).context("cannot listen for signals")?;
+        let listening = SocketAddr::new(self.host.unwrap_or(Ipv6Addr::UNSPECIFIED.into()), self.port);
+        let kept = Kept::start(Settings {
+            registries: self.connect.registries(),
+            token: self.connect.token(),
+            id: Some(id),
+            meta: registration.meta,
+            ttl: registration.ttl_s,
+            verify: registration.verify,
+            ..Settings::new(self.name.clone(), listening)
+        })?;
+        let mut states = kept.states();
+        let held = async {
+            kept.registered().await?;
+            self.print_kept(kept.id(), kept.run()).await?;
+            let ended = states.wait_for(|state| state.ended.is_some()).await;
+            match ended.ok().and_then(|state| state.ended.clone()) {
+                Some(why) => bail!("the registration was ended: {why}"),
+                None => bail!("the registration's tasks are gone"),
+            }
+        };
+        tokio::select! {
+            ended = held => return ended,
+            () = shutdown.graceful.cancelled() => {}
+        }
+        kept.stop().await;
+        Ok(())
+    }
+
+    async fn print_kept(&self, id: &InstanceId, run: Run) -> Result<()> {
+        let query = berth_client::model::Query::all(self.name.service.clone());
+        let found = super::query::united(&self.connect, &query).await?;
+        let ours = found.instances.iter().find(|instance| instance.id == *id && instance.run == run);
+        match (ours, self.output) {
+            (Some(instance), Format::Json) => output::json(instance),
+            (Some(instance), Format::Table) => print_table(instance),
+            (None, _) => Ok(()),
+        }
     }
 
     /// What to send, checked here as the registry will check it.
@@ -62,34 +138,29 @@ impl Register {
             host: self.host,
             meta: self.meta.iter().cloned().collect(),
             ttl_s: self.ttl,
+            verify: match self.verify {
+                Dial::Tcp => Verify::Tcp,
+                Dial::None => Verify::None,
+            },
             ..Registration::of_port(self.port)
         };
         let body = serde_json::to_vec(&registration).unwrap_or_default();
         Registration::from_json(&body)
             .unwrap_or_else(|invalid| wrong_usage(ErrorKind::ValueValidation, invalid))
     }
+}
 
-    fn print(&self, registered: &Registered) -> Result<()> {
-        match self.output {
-            Format::Json => output::json(registered)?,
-            Format::Table => {
-                let instance = &registered.instance;
-                let version = instance.version.as_ref().map_or("-", |version| version.as_str());
-                let row = [
-                    instance.service.as_str(),
-                    instance.id.as_str(),
-                    &instance.address().to_string(),
-                    version,
-                    &instance.run.to_string(),
-                ];
-                let row = row.iter().map(ToString::to_string).collect();
-                output::table(&["service", "id", "address", "version", "run"], vec![row])?;
-            }
-        }
-        let ttl_s = f64::from(registered.instance.ttl_s);
-        warn!("it is listed for {ttl_s} s: repeat this before, or renew its lease, to keep it");
-        Ok(())
-    }
+fn print_table(instance: &Instance) -> Result<()> {
+    let version = instance.version.as_ref().map_or("-", |version| version.as_str());
+    let row = [
+        instance.service.as_str(),
+        instance.id.as_str(),
+        &instance.address().to_string(),
+        version,
+        &instance.run.to_string(),
+    ];
+    let row = row.iter().map(ToString::to_string).collect();
+    output::table(&["service", "id", "address", "version", "run"], vec![row])
 }
 
 /// Reads `key=value`.

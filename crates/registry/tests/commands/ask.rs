@@ -16,8 +16,10 @@ impl Asked {
         Self { _registry: registry, address }
     }
 
+    /// Nobody listens where these tests register.
     fn run(&self, arguments: &[&str]) -> Said {
-        run(&[arguments, &["--registry", &self.address]].concat())
+        let unverified: &[&str] = if arguments[0] == "register" { &["--verify", "none"] } else { &[] };
+        run(&[arguments, unverified, &["--registry", &self.address]].concat())
     }
 
     fn done(&self, arguments: &[&str]) -> String {
@@ -139,6 +141,8 @@ fn a_registry_that_is_not_there_is_explained() {
         &["query"][..],
         &["watch"],
         &["free", "web/a"],
+        &["drain", "web/a"],
+        &["wait", "web", "--timeout", "10ms"],
         &["register", "web", "--port", "1"],
         &["query", "web"],
     ] {
@@ -151,10 +155,27 @@ fn a_registry_that_is_not_there_is_explained() {
 }
 
 #[test]
-fn of_several_registries_the_first_that_is_there_answers() {
-    let asked = Asked::start();
-    let list = format!("127.0.0.1:1,{}", asked.address);
-    assert_eq!(run(&["query", "--registry", &list]).code, Some(0));
+fn several_registries_are_told_and_united() {
+    let (one, other) = (Asked::start(), Asked::start());
+    let both = format!("{},{}", one.address, other.address);
+    one.done(&["register", "web", "--port", "3000", "--id", "a"]);
+    other.done(&["register", "web", "--port", "3001", "--id", "b"]);
+    let arguments =
+        ["register", "api", "--port", "3002", "--id", "c", "--verify", "none", "--registry", &both];
+    assert_eq!(run(&arguments).code, Some(0));
+    let ids = run(&["query", "web", "id", "--registry", &both]);
+    assert_eq!(words(&ids.stdout), [["ID"], ["a"], ["b"]]);
+    // Each made a run of its own for an owner that named none, so that these are two instances.
+    let services = run(&["query", "--registry", &both]);
+    assert_eq!(words(&services.stdout), [["SERVICE", "INSTANCES"], ["api", "2"], ["web", "2"]]);
+    assert_eq!(run(&["free", "api/c", "--registry", &both]).code, Some(0));
+    for asked in [&one, &other] {
+        assert_eq!(asked.json(&["query", "api"])["instances"], serde_json::json!([]));
+    }
+    // One that is away is told of, and the other counts.
+    let half = run(&["query", "web", "id", "--registry", &format!("127.0.0.1:1,{}", one.address)]);
+    assert_eq!((half.code, words(&half.stdout)), (Some(0), vec![vec!["ID"], vec!["a"]]));
+    assert!(half.stderr.contains("127.0.0.1:1"), "{}", half.stderr);
 }
 
 #[test]
@@ -168,7 +189,15 @@ fn bad_arguments_are_explained() {
         &["register", "web", "--port", "80", "--ttl", "1"],
         &["register", "web", "--port", "80", "--meta", "x"],
         &["register", "web", "--port", "80", "--host", "0.0.0.0"],
+        &["register", "web", "--port", "80", "--verify", "udp"],
         &["free", "web"],
+        &["drain", "web"],
+        &["undrain", "a/b/c"],
+        &["wait"],
+        &["wait", "web", "--timeout", "soon"],
+        &["query", "--wait", "30s"],
+        &["listen", "0", "--max-name", "129"],
+        &["listen", "0", "--max-connections", "0"],
         &["free", "web/a/b"],
         &["free", "web", "a", "--run", "x"],
         &["watch", "we b"],
@@ -183,7 +212,8 @@ fn bad_arguments_are_explained() {
 
 #[test]
 fn help_shows_examples() {
-    for command in [&[][..], &["listen"], &["register"], &["query"], &["watch"], &["free"]] {
+    let commands = ["listen", "register", "query", "wait", "watch", "drain", "undrain", "free"];
+    for command in [&[][..]].into_iter().chain(commands.iter().map(std::slice::from_ref)) {
         let help = run(&[command, &["--help"]].concat());
         assert_eq!(help.code, Some(0));
         assert!(help.stdout.contains("Examples:\n  registry "), "{}", help.stdout);

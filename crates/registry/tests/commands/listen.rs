@@ -24,7 +24,19 @@ fn a_signal_ends_it_cleanly_also_under_a_watcher() {
         let address = registry.address();
         let mut watch = Process::start(&["watch", "--registry", &address]);
         assert_eq!(
-            run(&["register", "web", "--port", "80", "--id", "a", "--registry", &address]).code,
+            run(&[
+                "register",
+                "web",
+                "--port",
+                "80",
+                "--id",
+                "a",
+                "--verify",
+                "none",
+                "--registry",
+                &address
+            ])
+            .code,
             Some(0)
         );
         assert!(watch.line().contains("web/a"));
@@ -72,7 +84,8 @@ fn a_token_file_guards_it() {
     assert!(refused.stderr.contains("BERTH_TOKEN"), "{}", refused.stderr);
     assert_eq!(run(&["query", "--registry", &address, "--token", "s3cret"]).code, Some(0));
     // The token vouches for other addresses.
-    let register = ["register", "db", "--port", "5432", "--host", "10.0.0.7", "--token", "s3cret"];
+    let register =
+        ["register", "db", "--port", "5432", "--host", "10.0.0.7", "--verify", "none", "--token", "s3cret"];
     assert_eq!(run(&[&register[..], &["--registry", &address]].concat()).code, Some(0));
 }
 
@@ -102,5 +115,26 @@ fn bad_flags_are_explained() {
         assert_eq!(refused.code, Some(2), "{arguments:?}");
         assert!(refused.stderr.contains("Usage") || refused.stderr.contains("--help"), "{}", refused.stderr);
         assert_eq!(refused.stdout, "");
+    }
+}
+
+#[test]
+fn limits_are_flags() {
+    let flags = ["--max-instances", "1", "--max-name", "5", "--max-watchers", "0", "--max-body", "200"];
+    let mut registry = Process::start(&[&["listen", "0"][..], &flags].concat());
+    let address = registry.address();
+    let register = |name: &str, more: &[&str]| {
+        let rest = ["--port", "80", "--id", "a", "--verify", "none", "--registry", &address];
+        run(&[&["register", name][..], &rest, more].concat())
+    };
+    assert_eq!(register("web", &[]).code, Some(0));
+    for (refused, flag) in [
+        (register("api", &[]), "--max-instances"),
+        (register("longer", &[]), "--max-name"),
+        (register("web", &["--meta", &format!("a={}", "x".repeat(200))]), "(413)"),
+        (run(&["watch", "--registry", &address]), "--max-watchers"),
+    ] {
+        assert_eq!(refused.code, Some(1), "{flag}");
+        assert!(refused.stderr.contains(flag), "{flag}: {}", refused.stderr);
     }
 }

@@ -42,6 +42,11 @@ impl Process {
         next_line(&mut self.stdout)
     }
 
+    /// Waits for a line of its log that says this.
+    pub(crate) fn said(&mut self, part: &str) {
+        while !next_line(&mut self.stderr).contains(part) {}
+    }
+
     /// The next address that it says to listen on.
     pub(crate) fn address(&mut self) -> String {
         let line = next_line(&mut self.stderr);
