@@ -71,7 +71,7 @@ impl Telemetry {
     pub(crate) fn registry(&self) -> Registry {
         let mut registry = Registry::with_prefix("registry");
         registry.register("instances", "Instances that are live", self.instances.clone());
-        registry.register("watchers", "Event streams that are open", self.watchers.clone());
+        registry.register("watchers", "Watches that are open", self.watchers.clone());
         registry.register("links", "Links that processes hold open", self.links.clone());
         registry.register("dials", "Connections tried to instances, by outcome", self.dials.clone());
         registry.register("changes", "Changes by kind and reason", self.changes.clone());

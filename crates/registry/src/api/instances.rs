@@ -1,4 +1,4 @@
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use axum::Json;
@@ -114,7 +114,7 @@ fn take_run(parameters: &mut Parameters) -> Result<Option<Run>, Invalid> {
 /// The address to publish. It must be the caller's own, unless a token vouches for the caller.
 fn host_of(api: &Api, caller: IpAddr, named: Option<IpAddr>) -> Result<IpAddr, Problem> {
     let caller = caller.to_canonical();
-    let host = named.unwrap_or(caller);
+    let host = named.unwrap_or_else(|| own_address(caller));
     if is_link_local(host) {
         let mend = "Send a host that the balancers can reach.";
         return Err(Invalid::new("host", format!("is the link-local address {host}"), mend).into());
@@ -126,6 +126,12 @@ fn host_of(api: &Api, caller: IpAddr, named: Option<IpAddr>) -> Result<IpAddr, P
             .mend("Leave host out, or start the registry with --token-file and send the token."));
     }
     Ok(host)
+}
+
+/// All of loopback counts as one address, and 127.0.0.1 stands for it: whoever calls `localhost` may come by either
+/// family, and most servers that listen on one of them listen on that one.
+fn own_address(caller: IpAddr) -> IpAddr {
+    if caller.is_loopback() { Ipv4Addr::LOCALHOST.into() } else { caller }
 }
 
 fn is_link_local(host: IpAddr) -> bool {

@@ -1,6 +1,7 @@
 //! The main job, end to end: real processes on free ports.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at the first surprise")]
 
+mod api_doc;
 mod commands;
 mod crash;
 mod readme;

@@ -69,10 +69,13 @@ fn the_curls_of_the_readme_register_renew_and_say_goodbye() {
     let text = readme();
     let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("curl -X ")).collect();
     assert_eq!(lines.len(), 3, "{lines:?}");
+    // The registry dials it.
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = server.local_addr().unwrap().port().to_string();
     let mut run = String::new();
     for line in lines {
-        let line =
-            line.replace("localhost:9090", &address).replace("RUN", &run).replace("curl ", "curl -sf ");
+        let line = line.replace("localhost:9090", &address).replace("RUN", &run);
+        let line = line.replace("3000", &port).replace("curl ", "curl -sf ");
         let output = std::process::Command::new("sh").args(["-c", &line]).output().expect("sh");
         let answer = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success(), "{line}: {answer}");
@@ -113,7 +116,10 @@ fn every_flag_in_the_readme_exists() {
                     &["listen", "--help"],
                     &["register", "--help"],
                     &["query", "--help"],
+                    &["wait", "--help"],
                     &["watch", "--help"],
+                    &["drain", "--help"],
+                    &["undrain", "--help"],
                     &["free", "--help"],
                 ],
                 _ => &[&["--help"]],
