@@ -11,6 +11,8 @@
 mod acts;
 #[path = "simulation/history.rs"]
 mod history;
+#[path = "simulation/seen.rs"]
+mod seen;
 #[path = "simulation/shadow.rs"]
 mod shadow;
 #[path = "simulation/store.rs"]
@@ -33,7 +35,7 @@ const SCHEDULES: u32 = 3000;
 type Key = u8;
 
 /// What the schedules must lead to: otherwise they check less than they seem to.
-const MUST_BE_REACHED: [&str; 21] = [
+const MUST_BE_REACHED: [&str; 22] = [
     "Changed",
     "Joined",
     "Left as crashed",
@@ -55,6 +57,7 @@ const MUST_BE_REACHED: [&str; 21] = [
     "a suspect that was outlived when its link was lost",
     "a wish kept against its owner",
     "a wish kept over the end of its run",
+    "a wish repeated by its owner",
 ];
 
 #[test]

@@ -3,43 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use berth_catalog::{Event, LinkId, Notice, Offer, Refusal, Suspect, TOMBSTONE_LIFE, Ticket, Word};
-use berth_model::{ChangeKind, Instance, Patch, Reason, Run, Verify};
+use berth_catalog::{LinkId, Notice, Offer, Refusal, Suspect, TOMBSTONE_LIFE, Ticket, Word};
+use berth_model::{ChangeKind, Patch, Reason, Run, Verify};
 
 use super::Key;
+use super::seen::{Put, Seen, Told};
 use super::words::Words;
 
 /// The latest that a lease may end, counted from when it is over.
 const MOST_LATE: Duration = Duration::from_secs(1);
-
-/// What came of a registration that was not refused.
-#[derive(Debug, PartialEq)]
-pub(crate) enum Put {
-    Dialled,
-    Published { run: Run, joined: bool },
-}
-
-/// An event, as far as the shadow foretells it.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Told {
-    pub(crate) id: Key,
-    pub(crate) kind: ChangeKind,
-    pub(crate) run: Run,
-    pub(crate) port: u16,
-    pub(crate) reason: Option<Reason>,
-    pub(crate) notice: Option<Notice>,
-}
-
-/// A life, as it is seen from outside.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Seen {
-    run: Run,
-    port: u16,
-    ttl: Duration,
-    over: Duration,
-    is_suspect: bool,
-    words: Patch,
-}
 
 #[derive(Clone)]
 struct Life {
@@ -269,10 +241,14 @@ impl Shadow {
             }
         };
         self.stones.retain(|stone| (stone.id, stone.run) != (id, run));
+        let pending = words.pending();
         words.owner_says(said(offer));
+        if words.pending() != pending {
+            self.reached.insert("a wish repeated by its owner");
+        }
         let (port, ttl) = (offer.registration.port, offer.registration.ttl_s.duration());
         let life = Life { run, port, ttl, renewed: now, links, words };
-        if life.words.pending() != Patch::default() && life.words.now() != said(offer) {
+        if life.words.now() != said(offer) {
             self.reached.insert("a wish kept against its owner");
         }
         self.live.insert(id, life.clone());
@@ -345,24 +321,6 @@ impl Life {
 
     fn is_at(&self, run: Run, offer: &Offer) -> bool {
         (self.run, self.port) == (run, offer.registration.port)
-    }
-}
-
-impl Told {
-    pub(crate) fn of(id: Key, event: &Event) -> Self {
-        let (run, port) = (event.instance.run, event.instance.port);
-        Self { id, kind: event.kind, run, port, reason: event.reason, notice: event.notice.clone() }
-    }
-}
-
-impl Seen {
-    pub(crate) fn of(instance: &Instance, over: Duration, suspect: Option<Suspect>) -> Self {
-        let (draining, weight) = (Some(instance.draining), Some(instance.weight));
-        let words = Patch { draining, weight, meta: Some(instance.meta.clone()) };
-        let (run, port, ttl) = (instance.run, instance.port, instance.ttl_s.duration());
-        let expected = Suspect { run, address: instance.address() };
-        assert!(suspect.is_none_or(|suspect| suspect == expected));
-        Self { run, port, ttl, over, is_suspect: suspect.is_some(), words }
     }
 }
 

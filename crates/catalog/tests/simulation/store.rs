@@ -9,7 +9,7 @@ use berth_model::{ChangeKind, Patch, Run};
 
 use super::Key;
 use super::history::History;
-use super::shadow::{Put, Told};
+use super::seen::{Put, Told};
 
 #[derive(Default)]
 pub(crate) struct Store {
@@ -118,8 +118,10 @@ impl Store {
     }
 
     pub(crate) fn evict(&mut self, now: Duration) {
+        let mut looked_at = BTreeSet::new();
         while let Some((at, id)) = self.deadlines.pop_due(now) {
             assert!(self.records.contains_key(&id), "a deadline of a record that went");
+            assert!(looked_at.insert(id), "looked at {id} for ever");
             self.update(id, now, |record, events| {
                 record.dequeued(at);
                 events.extend(record.expire(now));
@@ -161,7 +163,7 @@ impl Store {
                 assert!(here.insert(id));
                 for other in others {
                     self.update(other, now, |record, events| {
-                        events.extend(record.outlived(run, address, now))
+                        events.extend(record.outlived(run, address, now));
                     });
                 }
             }

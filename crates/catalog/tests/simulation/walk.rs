@@ -8,7 +8,8 @@ use berth_model::{Patch, Registration, Run, Ttl, Verify};
 
 use super::Key;
 use super::acts::{Act, Answer, DialResult, Put, Who};
-use super::shadow::{Put as Outcome, Seen, Shadow};
+use super::seen::{Put as Outcome, Seen};
+use super::shadow::Shadow;
 use super::store::Store;
 
 const TICK: Duration = Duration::from_millis(250);
