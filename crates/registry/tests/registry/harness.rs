@@ -1,16 +1,25 @@
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use berth_daemon::Shutdown;
-use berth_model::{Change, Snapshot, Tick};
+use berth_model::{Change, Revision, Snapshot, Tick};
 use berth_registry::{Limits, Settings};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 /// How long a test waits for something that must happen; no test that passes ever waits so long.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Asks again and again until it is so.
+pub(crate) async fn eventually(what: &str, mut ask: impl AsyncFnMut() -> bool) {
+    let start = Instant::now();
+    while !ask().await {
+        assert!(start.elapsed() < PATIENCE, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
 
 /// A registry that runs until it is dropped.
 pub(crate) struct Running {
@@ -88,9 +97,36 @@ impl Running {
         }
         let response = request.send().await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
-        assert_eq!(response.headers()["content-type"], "text/event-stream");
-        Events { response, buffer: Vec::new() }
+        Events { frames: Frames::of(response) }
     }
+
+    /// Opens a link for runs, written `("web/a", "5")`.
+    pub(crate) async fn link(&self, runs: &[(&str, &str)]) -> Link {
+        let runs = runs.iter().map(|(place, run)| run_name(place, run)).collect::<Vec<_>>();
+        // It may stay silent for longer than an ordinary call may take.
+        let request = self.client.post(format!("http://{}/v1/link", self.address));
+        let response = request.json(&json!({ "instances": runs })).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        Link { frames: Frames::of(response) }
+    }
+
+    /// What a metric says; 0 if it is not there.
+    pub(crate) async fn metric(&self, name: &str) -> u64 {
+        let text = self.request(Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0, |value| value.parse().unwrap())
+    }
+
+    /// Waits until so many links are open, and what their loss means at once is done.
+    pub(crate) async fn links_are(&self, number: u64) {
+        eventually("links come or go", async || self.metric("registry_links").await == number).await;
+    }
+}
+
+/// A run as it stands in a link's body, and in what a link tells.
+pub(crate) fn run_name(place: &str, run: &str) -> Value {
+    let (service, id) = place.split_once('/').unwrap();
+    json!({"service": service, "id": id, "run": run})
 }
 
 pub(crate) fn path(place: &str) -> String {
@@ -127,24 +163,70 @@ pub(crate) enum Told {
     Tick(Tick),
 }
 
-/// An open event stream.
-pub(crate) struct Events {
+/// An open event stream, event by event.
+pub(crate) struct Frames {
     response: Response,
     buffer: Vec<u8>,
 }
 
-impl Events {
-    /// The next event; none at the end of the stream.
-    pub(crate) async fn next(&mut self) -> Option<Told> {
+impl Frames {
+    fn of(response: Response) -> Self {
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Self { response, buffer: Vec::new() }
+    }
+
+    /// The text of the next event; none at the clean end of the stream.
+    pub(crate) async fn next(&mut self) -> Option<String> {
         loop {
             if let Some(end) = self.buffer.windows(2).position(|two| two == b"\n\n") {
                 let event: Vec<u8> = self.buffer.drain(..end + 2).collect();
-                return Some(parse(std::str::from_utf8(&event).unwrap()));
+                return Some(String::from_utf8(event).unwrap());
             }
             let chunk =
                 tokio::time::timeout(PATIENCE, self.response.chunk()).await.expect("an event in time");
             self.buffer.extend_from_slice(&chunk.unwrap()?);
         }
+    }
+}
+
+/// A link that this test holds. Dropped, it is lost.
+pub(crate) struct Link {
+    frames: Frames,
+}
+
+impl Link {
+    /// The next event by name and data; none at the clean end.
+    pub(crate) async fn next(&mut self) -> Option<(String, Value)> {
+        let event = self.frames.next().await?;
+        let id: Revision = field(&event, "id").parse().unwrap();
+        let data: Value = serde_json::from_str(field(&event, "data")).unwrap();
+        let name = field(&event, "event").to_owned();
+        if name == "tick" {
+            assert_eq!(data["revision"], id.to_string());
+        }
+        Some((name, data))
+    }
+
+    /// The next event that is no tick.
+    pub(crate) async fn word(&mut self) -> (String, Value) {
+        loop {
+            let event = self.next().await.expect("a link that stays open");
+            if event.0 != "tick" {
+                return event;
+            }
+        }
+    }
+}
+
+/// A watch.
+pub(crate) struct Events {
+    frames: Frames,
+}
+
+impl Events {
+    /// The next event; none at the end of the stream.
+    pub(crate) async fn next(&mut self) -> Option<Told> {
+        Some(parse(&self.frames.next().await?))
     }
 
     pub(crate) async fn snapshot(&mut self) -> Snapshot {
@@ -166,13 +248,15 @@ impl Events {
     }
 }
 
+/// One field of an event's text.
+pub(crate) fn field<'a>(event: &'a str, name: &str) -> &'a str {
+    let line = event.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    line.unwrap_or_else(|| panic!("no {name} in {event}"))
+}
+
 fn parse(event: &str) -> Told {
-    let field = |name: &str| {
-        let line = event.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-        line.unwrap_or_else(|| panic!("no {name} in {event}"))
-    };
-    let data = field("data");
-    let (told, revision) = match field("event") {
+    let data = field(event, "data");
+    let (told, revision) = match field(event, "event") {
         "snapshot" => {
             let snapshot: Snapshot = serde_json::from_str(data).unwrap();
             (Told::Snapshot(snapshot.clone()), snapshot.revision)
@@ -187,6 +271,6 @@ fn parse(event: &str) -> Told {
         }
         other => panic!("unknown event {other}"),
     };
-    assert_eq!(field("id"), revision.to_string(), "the event's id is the revision");
+    assert_eq!(field(event, "id"), revision.to_string(), "the event's id is the revision");
     told
 }

@@ -3,10 +3,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod harness;
+mod ports;
+mod raw;
+
+mod crashes;
 mod instances;
 mod leases;
 mod limits;
+mod links;
 mod order;
 mod refusals;
 mod services;
+mod verify;
 mod watch;
