@@ -14,5 +14,7 @@ mod links;
 mod order;
 mod refusals;
 mod services;
+mod stall;
 mod verify;
+mod waiting;
 mod watch;
