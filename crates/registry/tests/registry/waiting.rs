@@ -13,10 +13,16 @@ async fn with_one_place() -> Running {
     start_with(limited(Limits { watchers: 1, ..Limits::default() })).await
 }
 
-/// Asks, and returns when the call waits.
+/// Asks, and returns when no place is left.
 async fn ask(registry: &Running, query: &str) -> JoinHandle<(StatusCode, Value)> {
+    let asking = spawn(registry, query);
+    eventually("it waits", async || waits(registry).await || asking.is_finished()).await;
+    asking
+}
+
+fn spawn(registry: &Running, query: &str) -> JoinHandle<(StatusCode, Value)> {
     let request = registry.request(Method::GET, query);
-    let asking = tokio::spawn(async move {
+    tokio::spawn(async move {
         loop {
             // The place may be taken by the look whether it is taken.
             let response = request.try_clone().unwrap().send().await.unwrap();
@@ -25,9 +31,7 @@ async fn ask(registry: &Running, query: &str) -> JoinHandle<(StatusCode, Value)>
                 return (status, response.json().await.unwrap());
             }
         }
-    });
-    eventually("it waits", async || waits(registry).await || asking.is_finished()).await;
-    asking
+    })
 }
 
 async fn waits(registry: &Running) -> bool {
@@ -226,15 +230,14 @@ async fn a_registry_that_ends_answers_those_who_wait() {
     let now = put(&registry, "api/a", json!({})).await;
     let for_match = format!("/v1/services/web?{LONG}");
     let for_change = format!("/v1/services/api?after={now}&{LONG}");
-    let requests =
-        [for_match, for_change].map(|query| tokio::spawn(registry.request(Method::GET, &query).send()));
+    let waiting = [spawn(&registry, &for_match), spawn(&registry, &for_change)];
     eventually("both wait", async || waits(&registry).await).await;
     registry.shutdown.graceful.cancel();
     let mut found = Vec::new();
-    for request in requests {
-        let response = request.await.unwrap().unwrap();
-        assert_eq!(response.status(), StatusCode::OK);
-        found.push(response.json::<Value>().await.unwrap());
+    for answer in waiting {
+        let (status, body) = answer.await.unwrap();
+        assert_eq!(status, StatusCode::OK);
+        found.push(body);
     }
     assert_eq!((ids(&found[0]), ids(&found[1])), (vec![], vec!["a"]));
     (&mut registry.task).await.unwrap();
