@@ -25,17 +25,21 @@ const DIAL_TIME: Duration = Duration::from_millis(900);
 /// How long a registration waits for its turn to be dialled.
 const QUEUE_TIME: Duration = Duration::from_secs(1);
 
-/// How long an accepted dial-back is watched: the kernel accepts for a process that is just dying, and resets
-/// the connection when it closes the listener.
-const DYING_TIME: Duration = Duration::from_millis(20);
+/// How long an accepted dial-back is watched: the kernel still accepts for a process that is just dying, and resets
+/// the connection when it comes to closing the listener.
+const DYING_TIME: Duration = Duration::from_secs(1);
 
-/// How often a dial-back is tried that was accepted and closed at once.
+/// How many of them are watched at once; others are taken for accepted, and the lease decides.
+const MOST_WATCHED: usize = 256;
+
+/// How often a dial-back is tried that was accepted and then closed.
 const MOST_TRIES: usize = 3;
 
 /// Dials, a limited number at a time; clones share the limit.
 #[derive(Clone, Debug)]
 pub(crate) struct Dialer {
     places: Arc<Semaphore>,
+    watches: Arc<Semaphore>,
     telemetry: Telemetry,
 }
 
@@ -55,7 +59,8 @@ pub(crate) struct Busy;
 
 impl Dialer {
     pub(crate) fn new(telemetry: Telemetry) -> Self {
-        Self { places: Arc::new(Semaphore::new(MOST_DIALS)), telemetry }
+        let (places, watches) = (Semaphore::new(MOST_DIALS), Semaphore::new(MOST_WATCHED));
+        Self { places: Arc::new(places), watches: Arc::new(watches), telemetry }
     }
 
     /// Dials an address that somebody wants to register.
@@ -84,13 +89,34 @@ impl Dialer {
         store: Arc<Memory>,
         key: Key,
         suspect: Suspect,
-        _place: OwnedSemaphorePermit,
+        place: OwnedSemaphorePermit,
     ) {
-        let dial = self.count(call_back(suspect.address).await);
+        let dial = self.call_back(suspect.address, place).await;
+        let dial = self.count(dial);
         debug!(service = %key.0, id = %key.1, run = %suspect.run, ?dial, "the link broke");
         if matches!(dial, Dial::Refused) {
             store.refused(&key, suspect);
         }
+    }
+
+    async fn call_back(&self, address: SocketAddr, mut place: OwnedSemaphorePermit) -> Dial {
+        for _ in 0..MOST_TRIES {
+            let stream = match connect(address).await {
+                Ok(stream) => stream,
+                // Closed as soon as it was accepted: that is the listener going.
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => continue,
+                Err(error) => return judge(&error),
+            };
+            // Whoever waits to be dialled shall not wait for this.
+            drop(place);
+            let Ok(_watch) = Arc::clone(&self.watches).try_acquire_owned() else { return Dial::Accepted };
+            if !is_closed_soon(stream).await {
+                return Dial::Accepted;
+            }
+            let Some(again) = self.place().await else { return Dial::Accepted };
+            place = again;
+        }
+        Dial::Accepted
     }
 
     async fn place(&self) -> Option<OwnedSemaphorePermit> {
@@ -107,20 +133,10 @@ impl Dialer {
     }
 }
 
-async fn call_back(address: SocketAddr) -> Dial {
-    for _ in 0..MOST_TRIES {
-        match connect(address).await {
-            Ok(mut stream) => {
-                let mut byte = [0];
-                let closing = timeout(DYING_TIME, stream.read(&mut byte)).await;
-                if !matches!(closing, Ok(Ok(0) | Err(_))) {
-                    return Dial::Accepted;
-                }
-            }
-            Err(error) => return judge(&error),
-        }
-    }
-    Dial::Accepted
+async fn is_closed_soon(mut stream: TcpStream) -> bool {
+    let mut byte = [0];
+    let read = timeout(DYING_TIME, stream.read(&mut byte)).await;
+    matches!(read, Ok(Ok(0) | Err(_)))
 }
 
 async fn connect(address: SocketAddr) -> io::Result<TcpStream> {

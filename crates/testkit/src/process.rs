@@ -97,6 +97,16 @@ impl Process {
         kill_process(Pid::from_raw(id).expect("a process id"), signal).expect("kill");
     }
 
+    /// Stops it as SIGSTOP does, and waits until every one of its threads stands still.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+        let tasks = format!("/proc/{}/task", self.child.id());
+        eventually(&format!("{} stands still", self.name), || {
+            let mut threads = std::fs::read_dir(&tasks).expect("it runs").filter_map(Result::ok);
+            threads.all(|thread| state(&thread.path().join("stat")) == Some('T')).then_some(())
+        });
+    }
+
     /// Ends it the hard way, as a crash would.
     pub fn kill(&mut self) {
         self.child.kill().expect("kill");
@@ -131,9 +141,8 @@ impl Process {
     }
 
     fn is_dead(&self) -> bool {
-        let status = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
-        let state = status.rsplit(')').next().and_then(|rest| rest.split_whitespace().next());
-        matches!(state, None | Some("Z")) && Arc::strong_count(&self.log) == 1
+        let state = state(format!("/proc/{}/stat", self.child.id()).as_ref());
+        matches!(state, None | Some('Z')) && Arc::strong_count(&self.log) == 1
     }
 }
 
@@ -149,6 +158,12 @@ impl Drop for Process {
             }
         }
     }
+}
+
+/// What a process or a thread does, by proc(5): `T` stands still, `Z` has ended.
+fn state(stat: &std::path::Path) -> Option<char> {
+    let text = std::fs::read_to_string(stat).ok()?;
+    text.rsplit(')').next()?.trim_start().chars().next()
 }
 
 fn collect(stderr: impl Read + Send + 'static, log: Arc<Mutex<Vec<String>>>) {

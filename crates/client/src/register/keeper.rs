@@ -154,7 +154,10 @@ impl Keeper {
     fn hear(&mut self, word: Word) -> Heard {
         let registry = self.lookup.address().clone();
         match word {
-            Word::Linked => self.state.send_if_modified(|state| state.linked_at.insert(registry)),
+            Word::Linked => {
+                info!(%registry, "linked: a crash would be seen at once");
+                self.state.send_if_modified(|state| state.linked_at.insert(registry))
+            }
             Word::Unlinked => self.state.send_if_modified(|state| state.linked_at.remove(&registry)),
             Word::Asked(patch) => {
                 let said = self.said.send_if_modified(|body| take_over(&patch, body));

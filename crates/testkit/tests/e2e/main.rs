@@ -2,9 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at the first surprise")]
 
 mod api_doc;
+mod clock;
 mod commands;
 mod crash;
+mod links;
 mod readme;
 mod restart;
+mod runs;
 mod share;
 mod site;

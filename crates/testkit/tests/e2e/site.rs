@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use berth_testkit::{Http, Process, eventually};
+use serde_json::Value;
 
 /// What a server answers, but for its port.
 const SUM: &str = "4999950000 from port ";
@@ -26,6 +27,38 @@ pub(crate) fn registry_at(port: u16) -> Process {
 
 pub(crate) fn server(registry: &str) -> Process {
     Process::start("server", &["--registry", registry])
+}
+
+/// A server with the same id over its restarts, and a link that the registry knows.
+pub(crate) fn linked_server(registry: &str, more: &[&str]) -> Process {
+    let server = Process::start("server", &[&["--registry", registry][..], more].concat());
+    server.wait_for_line(&["linked"]);
+    server
+}
+
+/// What the registry lists of a service: the port and whether it drains, by id.
+pub(crate) fn listed(registry: SocketAddr, service: &str) -> BTreeMap<String, (u64, bool)> {
+    let answer = Http::once(registry, &format!("/v1/services/{service}"));
+    let found: Value = serde_json::from_str(answer.text()).unwrap();
+    let instances = found["instances"].as_array().unwrap().iter();
+    let entry = |instance: &Value| {
+        let id = instance["id"].as_str().unwrap().to_owned();
+        (id, (instance["port"].as_u64().unwrap(), instance["draining"].as_bool().unwrap()))
+    };
+    instances.map(entry).collect()
+}
+
+/// Changes an instance as an operator does.
+pub(crate) fn patch(registry: SocketAddr, instance: &str, body: &str) {
+    let (service, id) = instance.split_once('/').unwrap();
+    let fields = "Host: localhost\r\nContent-Type: application/json\r\n";
+    let path = format!("/v1/services/{service}/instances/{id}");
+    // On a starved machine a registry that stood still for a second takes no writes for another.
+    eventually("the change is taken", || {
+        let answer = Http::connect(registry).send("PATCH", &path, fields, body.as_bytes());
+        assert!(matches!(answer.status, 200 | 503), "{}", answer.text());
+        (answer.status == 200).then_some(())
+    });
 }
 
 /// A server whose lease ends as early as leases may.
