@@ -54,6 +54,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Parameters {
         })?;
         let mut left = BTreeMap::new();
         for (name, value) in pairs {
+            // The decoder puts this character in the place of bytes that are no UTF-8.
+            if let Some(broken) = [&name, &value].into_iter().find(|text| text.contains('\u{fffd}')) {
+                let field = if *broken == name { "query" } else { name.as_str() };
+                return Err(Invalid::new(field, "is not UTF-8", "Percent-encode UTF-8.").into());
+            }
             match left.entry(name) {
                 Entry::Vacant(place) => {
                     place.insert(value);
