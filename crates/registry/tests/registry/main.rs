@@ -6,6 +6,7 @@ mod harness;
 mod ports;
 mod raw;
 
+mod abuse;
 mod crashes;
 mod instances;
 mod leases;
