@@ -32,8 +32,9 @@ const DYING_TIME: Duration = Duration::from_secs(1);
 /// How many of them are watched at once; others are taken for accepted, and the lease decides.
 const MOST_WATCHED: usize = 256;
 
-/// How often a dial-back is tried that was accepted and then closed.
-const MOST_TRIES: usize = 3;
+/// How often a dial-back is tried that was accepted and then closed, and the pause before the next.
+const MOST_TRIES: usize = 10;
+const TRY_PAUSE: Duration = Duration::from_millis(10);
 
 /// Dials, a limited number at a time; clones share the limit.
 #[derive(Clone, Debug)]
@@ -101,19 +102,22 @@ impl Dialer {
 
     async fn call_back(&self, address: SocketAddr, mut place: OwnedSemaphorePermit) -> Dial {
         for _ in 0..MOST_TRIES {
-            let stream = match connect(address).await {
-                Ok(stream) => stream,
-                // Closed as soon as it was accepted: that is the listener going.
-                Err(error) if error.kind() == ErrorKind::ConnectionReset => continue,
-                Err(error) => return judge(&error),
-            };
-            // Whoever waits to be dialled shall not wait for this.
+            let connected = connect(address).await;
+            // Whoever waits to be dialled shall not wait for what follows.
             drop(place);
-            let Ok(_watch) = Arc::clone(&self.watches).try_acquire_owned() else { return Dial::Accepted };
-            if !is_closed_soon(stream).await {
-                return Dial::Accepted;
+            match connected {
+                Ok(stream) => {
+                    let Ok(_watch) = Arc::clone(&self.watches).try_acquire_owned() else { break };
+                    if !is_closed_soon(stream).await {
+                        break;
+                    }
+                }
+                // Closed as soon as it was accepted: that is the listener going.
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+                Err(error) => return judge(&error),
             }
-            let Some(again) = self.place().await else { return Dial::Accepted };
+            tokio::time::sleep(TRY_PAUSE).await;
+            let Some(again) = self.place().await else { break };
             place = again;
         }
         Dial::Accepted
