@@ -9,4 +9,5 @@ mod fake;
 mod logs;
 mod lookup;
 mod register;
+mod scene;
 mod watch;
