@@ -15,7 +15,8 @@ use crate::telemetry::Counted;
 /// The most changes that one write to a watcher holds.
 const BATCH: usize = 256;
 
-/// A snapshot goes out in pieces of this size, so that nobody copies it to write it.
+/// The same in bytes, about: a watcher that reads slowly holds no more than this. A snapshot goes out in pieces of
+/// this size, so that nobody copies it to write it.
 const PIECE_BYTES: usize = 256 * 1024;
 
 /// What a watcher is told, from where it stopped on: changes after `last_seen`, or a snapshot first when the
@@ -79,11 +80,10 @@ impl Watcher {
                 continue;
             };
             let tick_due = self.ticks.tick().now_or_never().is_some();
-            if let Some(last) = entries.last() {
-                self.cursor = Some(last.revision);
-                let mut bytes = self.encode(&entries);
+            if let Some((told, mut bytes)) = self.encode(&entries) {
+                self.cursor = Some(told);
                 if tick_due {
-                    bytes.extend_from_slice(&encode::tick(last.revision));
+                    bytes.extend_from_slice(&encode::tick(told));
                 }
                 if !bytes.is_empty() {
                     return Some(bytes.freeze());
@@ -110,12 +110,20 @@ impl Watcher {
         Some((cursor, entries))
     }
 
-    fn encode(&self, entries: &[Arc<Entry>]) -> BytesMut {
-        let is_asked = |entry: &&Arc<Entry>| {
-            self.service.as_ref().is_none_or(|service| *service == entry.event.instance.service)
-        };
+    /// As many changes as fit into one piece, without those to other services, and the revision of the last one.
+    fn encode(&self, entries: &[Arc<Entry>]) -> Option<(Revision, BytesMut)> {
         let mut bytes = BytesMut::new();
-        entries.iter().filter(is_asked).for_each(|entry| bytes.extend_from_slice(entry.encoded()));
-        bytes
+        let mut told = None;
+        for entry in entries {
+            let service = &entry.event.instance.service;
+            if self.service.as_ref().is_none_or(|asked| asked == service) {
+                bytes.extend_from_slice(entry.encoded());
+            }
+            told = Some(entry.revision);
+            if bytes.len() >= PIECE_BYTES {
+                break;
+            }
+        }
+        Some((told?, bytes))
     }
 }
