@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 use berth_daemon::Shutdown;
 use berth_model::{Change, Revision, Snapshot, Tick};
 use berth_registry::{Limits, Settings};
+use bytes::BytesMut;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -166,22 +167,26 @@ pub(crate) enum Told {
 /// An open event stream, event by event.
 pub(crate) struct Frames {
     response: Response,
-    buffer: Vec<u8>,
+    buffer: BytesMut,
+    // So many bytes of it hold no end of an event.
+    searched: usize,
 }
 
 impl Frames {
     fn of(response: Response) -> Self {
         assert_eq!(response.headers()["content-type"], "text/event-stream");
-        Self { response, buffer: Vec::new() }
+        Self { response, buffer: BytesMut::new(), searched: 0 }
     }
 
     /// The text of the next event; none at the clean end of the stream.
     pub(crate) async fn next(&mut self) -> Option<String> {
         loop {
-            if let Some(end) = self.buffer.windows(2).position(|two| two == b"\n\n") {
-                let event: Vec<u8> = self.buffer.drain(..end + 2).collect();
-                return Some(String::from_utf8(event).unwrap());
+            if let Some(end) = self.buffer[self.searched..].windows(2).position(|two| two == b"\n\n") {
+                let event = self.buffer.split_to(self.searched + end + 2);
+                self.searched = 0;
+                return Some(str::from_utf8(&event).unwrap().to_owned());
             }
+            self.searched = self.buffer.len().saturating_sub(1);
             let chunk =
                 tokio::time::timeout(PATIENCE, self.response.chunk()).await.expect("an event in time");
             self.buffer.extend_from_slice(&chunk.unwrap()?);
@@ -220,7 +225,7 @@ impl Link {
 
 /// A watch.
 pub(crate) struct Events {
-    frames: Frames,
+    pub(crate) frames: Frames,
 }
 
 impl Events {
