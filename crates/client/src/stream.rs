@@ -58,6 +58,9 @@ pub(crate) struct EventStream {
     parser: EventParser,
     /// Events that came with the same bytes as the last one.
     ready: VecDeque<Event>,
+    /// Kept here, as a reader that waits for other things as well begins to wait for the next event again and
+    /// again.
+    silent_slices: u32,
 }
 
 impl EventStream {
@@ -69,7 +72,8 @@ impl EventStream {
         if !has_type(answer.headers(), "text/event-stream") {
             return Err(Failure::NoStream { why: format!("its answer is {}", type_of(answer.headers())) });
         }
-        let mut stream = Self { answer, parser: EventParser::new(), ready: VecDeque::new() };
+        let mut stream =
+            Self { answer, parser: EventParser::new(), ready: VecDeque::new(), silent_slices: 0 };
         stream.fill().await.map_err(|failure| match failure {
             Failure::Silent => Failure::Mute,
             other => other,
@@ -90,12 +94,19 @@ impl EventStream {
     /// Reads until at least one event is ready.
     async fn fill(&mut self) -> Result<(), Failure> {
         while self.ready.is_empty() {
-            let chunk = match unless_silent(self.answer.chunk()).await {
-                None => return Err(Failure::Silent),
-                Some(Err(error)) => return Err(Failure::lost(innermost(&error))),
-                Some(Ok(None)) => return Err(Failure::lost("it closed the stream")),
-                Some(Ok(Some(chunk))) => chunk,
+            let chunk = match timeout(SILENCE_SLICE, self.answer.chunk()).await {
+                Err(_) => {
+                    self.silent_slices += 1;
+                    if self.silent_slices >= SILENCE_SLICES {
+                        return Err(Failure::Silent);
+                    }
+                    continue;
+                }
+                Ok(Err(error)) => return Err(Failure::lost(innermost(&error))),
+                Ok(Ok(None)) => return Err(Failure::lost("it closed the stream")),
+                Ok(Ok(Some(chunk))) => chunk,
             };
+            self.silent_slices = 0;
             self.parser
                 .feed(&chunk, |event| self.ready.push_back(event))
                 .map_err(|error| Failure::Garbled { why: error.to_string() })?;
