@@ -45,7 +45,7 @@ impl From<Error> for Failure {
         let why = error.why();
         match error.status() {
             Some(401 | 403) => Failure::Denied { why },
-            Some(400..500) => Failure::NoStream { why },
+            Some(400..500) if !error.is_passing() => Failure::NoStream { why },
             _ => Failure::Lost { why, retry_after: error.retry_after() },
         }
     }
