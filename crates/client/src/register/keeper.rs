@@ -178,8 +178,11 @@ impl Keeper {
         Heard::Nothing
     }
 
+    /// A link that is still open says nothing of a run that is not known (any more).
     fn forgotten(&mut self) {
         self.set_registered(false);
+        let registry = self.lookup.address();
+        self.state.send_if_modified(|state| state.linked_at.remove(registry));
         self.must_link = true;
         self.phase = Phase::Register;
     }
