@@ -32,13 +32,19 @@ pub(super) enum Command {
 pub(super) struct Holder {
     caller: Caller,
     commands: mpsc::UnboundedReceiver<Command>,
-    owners: BTreeMap<RunName, mpsc::UnboundedSender<Word>>,
+    owners: BTreeMap<RunName, Owner>,
     stream: Option<EventStream>,
     opening: Option<BoxFuture<'static, Result<EventStream, Failure>>>,
     /// When the next one is to be opened.
     due: Option<Instant>,
     backoff: Backoff,
     slow_backoff: Backoff,
+}
+
+struct Owner {
+    words: mpsc::UnboundedSender<Word>,
+    /// Whether the link that was asked for last names the run.
+    is_named: bool,
 }
 
 impl Holder {
@@ -71,8 +77,8 @@ impl Holder {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Add(run, owner) => {
-                self.owners.insert(run, owner);
+            Command::Add(run, words) => {
+                self.owners.insert(run, Owner { words, is_named: false });
                 self.due = Some(Instant::now() + GATHERING_TIME);
             }
             Command::Renew => self.due = Some(Instant::now() + GATHERING_TIME),
@@ -87,6 +93,7 @@ impl Holder {
 
     fn open(&mut self) {
         self.due = None;
+        self.owners.values_mut().for_each(|owner| owner.is_named = true);
         let body = LinkRequest { instances: self.owners.keys().cloned().collect() };
         let request = self.caller.open(Method::POST, self.caller.url("v1/link")).json(&body);
         self.opening = Some(EventStream::open(self.caller.clone(), request).boxed());
@@ -99,7 +106,7 @@ impl Holder {
                 self.backoff.reset();
                 self.slow_backoff.reset();
                 self.stream = Some(stream);
-                self.tell_all(&Word::Linked);
+                self.tell_named(&Word::Linked);
             }
             Err(failure) => self.failed(&failure),
         }
@@ -110,13 +117,13 @@ impl Holder {
             Ok(Some((run, word))) => {
                 if let Some(owner) = self.owners.get(&run) {
                     // An owner that is gone says so by the next command.
-                    let _ = owner.send(word);
+                    let _ = owner.words.send(word);
                 }
             }
             Ok(None) => {}
             Err(failure) => {
                 self.stream = None;
-                self.tell_all(&Word::Unlinked);
+                self.tell_named(&Word::Unlinked);
                 self.failed(&failure);
             }
         }
@@ -139,9 +146,9 @@ impl Holder {
         }
     }
 
-    fn tell_all(&self, word: &Word) {
-        for owner in self.owners.values() {
-            let _ = owner.send(word.clone());
+    fn tell_named(&self, word: &Word) {
+        for owner in self.owners.values().filter(|owner| owner.is_named) {
+            let _ = owner.words.send(word.clone());
         }
     }
 }
