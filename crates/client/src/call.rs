@@ -87,7 +87,7 @@ impl Caller {
 
     /// The same for a call whose answer the registry holds back for so long.
     pub(crate) fn request_within(&self, method: Method, url: Url, held_back: Duration) -> RequestBuilder {
-        self.open(method, url).timeout(CALL_TIMEOUT + held_back)
+        self.open(method, url).timeout(CALL_TIMEOUT.saturating_add(held_back))
     }
 
     /// Sends a request and reads its JSON answer.
