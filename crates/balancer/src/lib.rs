@@ -218,7 +218,7 @@ fn serve_admin(
     let ending = Shutdown::default();
     let ends = ending.clone();
     tokio::spawn(async move {
-        berth_web::serve(vec![listener], router, berth_web::ServeLimits::default(), &ends).await
+        berth_web::serve(vec![listener], router, berth_web::ServeLimits::default(), &ends).await;
     });
     Ok(ending)
 }

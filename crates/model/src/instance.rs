@@ -1,10 +1,9 @@
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{InstanceId, Run, ServiceName, Ttl, Version};
+use crate::{InstanceId, Meta, Run, ServiceName, Ttl, Version};
 
 /// How a balancer speaks to an instance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -55,8 +54,8 @@ pub struct Instance {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<String>,
     /// Whatever its owner wants to tell; queries match on it.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub meta: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Meta::is_empty")]
+    pub meta: Meta,
     /// How long its lease lives.
     pub ttl_s: Ttl,
     /// Whether it takes no new requests.

@@ -54,7 +54,7 @@ impl Query {
             && self.range.as_ref().is_none_or(|(_, range)| {
                 instance.version.as_ref().is_some_and(|version| version.satisfies(range))
             })
-            && self.meta.iter().all(|(key, value)| instance.meta.get(key) == Some(value))
+            && self.meta.iter().all(|(key, value)| instance.meta.get(key) == Some(value.as_str()))
     }
 }
 

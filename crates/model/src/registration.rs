@@ -147,7 +147,7 @@ impl Registration {
             weight: self.weight,
             zone: self.zone,
             routes: self.routes,
-            meta: self.meta,
+            meta: self.meta.into(),
             ttl_s: self.ttl_s,
             draining: self.draining,
         }
@@ -207,7 +207,7 @@ impl Patch {
             instance.weight = weight;
         }
         if let Some(meta) = &self.meta {
-            instance.meta.clone_from(meta);
+            instance.meta = meta.clone().into();
         }
     }
 }

@@ -1,9 +1,8 @@
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use berth_client::Update;
-use berth_model::{Instance, InstanceId, Revision, Run, Scheme, ServiceName, Snapshot, Ttl};
+use berth_model::{Instance, InstanceId, Meta, Revision, Run, Scheme, ServiceName, Snapshot, Ttl};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -95,7 +94,7 @@ fn instance(service: &ServiceName, address: SocketAddr) -> Option<Instance> {
         weight: 1,
         zone: None,
         routes: Vec::new(),
-        meta: BTreeMap::new(),
+        meta: Meta::default(),
         ttl_s: Ttl::DEFAULT,
         draining: false,
     })

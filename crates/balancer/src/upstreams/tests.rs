@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use berth_client::Update;
@@ -23,7 +22,7 @@ fn instance(port: u16) -> Instance {
         weight: 1,
         zone: None,
         routes: Vec::new(),
-        meta: BTreeMap::new(),
+        meta: berth_model::Meta::default(),
         ttl_s: Ttl::DEFAULT,
         draining: false,
     }

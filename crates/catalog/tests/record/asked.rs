@@ -59,7 +59,7 @@ fn a_meta_holds_as_a_whole() {
     let mut said = |value| {
         let mut offer = offer(Some(run(5)), 80);
         offer.registration.meta = meta(value);
-        register(&mut record, offer, START).unwrap().instance.meta.clone()
+        BTreeMap::from(&register(&mut record, offer, START).unwrap().instance.meta)
     };
     assert_eq!(said("blue"), meta("red"));
     assert_eq!(said("red"), meta("red"));

@@ -46,7 +46,7 @@ impl Told {
 impl Seen {
     pub(crate) fn of(instance: &Instance, over: Duration, suspect: Option<Suspect>) -> Self {
         let (draining, weight) = (Some(instance.draining), Some(instance.weight));
-        let words = Patch { draining, weight, meta: Some(instance.meta.clone()) };
+        let words = Patch { draining, weight, meta: Some((&instance.meta).into()) };
         let (run, port, ttl) = (instance.run, instance.port, instance.ttl_s.duration());
         let expected = Suspect { run, address: instance.address() };
         assert!(suspect.is_none_or(|suspect| suspect == expected));

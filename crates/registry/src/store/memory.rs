@@ -26,7 +26,7 @@ pub type Key = (ServiceName, InstanceId);
 #[derive(Debug)]
 pub struct Memory {
     // By service, so that a query looks at its own service only.
-    pub(super) services: DashMap<ServiceName, HashMap<InstanceId, Slot>>,
+    pub(super) services: DashMap<ServiceName, HashMap<InstanceId, Box<Slot>>>,
     deadlines: Mutex<Deadlines<Key>>,
     places: Places,
     links: Links,
@@ -102,6 +102,11 @@ impl Memory {
             suspects,
         };
         (Arc::new(store), receiver)
+    }
+
+    /// A store without a registry around it: leases run out only in its clock's readings, and nobody dials back.
+    pub fn alone(limits: Limits) -> Arc<Self> {
+        Self::new(limits, RunningClock::start(), Telemetry::default()).0
     }
 
     /// Registers, renews or replaces; or says that the address must be dialled first.
@@ -260,7 +265,7 @@ impl Memory {
 
     fn update_locked<T>(
         &self,
-        slots: &mut HashMap<InstanceId, Slot>,
+        slots: &mut HashMap<InstanceId, Box<Slot>>,
         key: &Key,
         create_at: Option<Host>,
         events: &mut Vec<Event>,
@@ -291,7 +296,7 @@ impl Memory {
     /// Sees to it that there is a record for an instance at this host, if there may be.
     fn make_room(
         &self,
-        slots: &mut HashMap<InstanceId, Slot>,
+        slots: &mut HashMap<InstanceId, Box<Slot>>,
         id: &InstanceId,
         host: Host,
     ) -> Result<(), Denied> {
@@ -309,7 +314,7 @@ impl Memory {
         let reserve = |records| (records < self.limits.instances).then_some(records + 1);
         self.records.fetch_update(Ordering::Relaxed, Ordering::Relaxed, reserve).map_err(|_| Denied::Full)?;
         self.places.count(host);
-        slots.insert(id.clone(), Slot { record: Record::default(), host });
+        slots.insert(id.clone(), Box::new(Slot { record: Record::default(), host }));
         Ok(())
     }
 

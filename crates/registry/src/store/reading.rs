@@ -82,8 +82,9 @@ impl Memory {
         let revision = self.journal.head();
         let now = self.clock.now();
         let (mut live, mut ended) = (Vec::new(), Vec::new());
-        let mut read = |service: &ServiceName, slots: &HashMap<InstanceId, Slot>| {
-            for (id, Slot { record, .. }) in slots {
+        let mut read = |service: &ServiceName, slots: &HashMap<InstanceId, Box<Slot>>| {
+            for (id, slot) in slots {
+                let record = &slot.record;
                 live.extend(
                     record.live().map(|instance| ((service.clone(), id.clone()), Arc::clone(instance))),
                 );

@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use berth_client::Update;
@@ -25,7 +24,7 @@ fn instance(id: &str, run: u64) -> Instance {
         weight: 1,
         zone: None,
         routes: Vec::new(),
-        meta: BTreeMap::new(),
+        meta: berth_model::Meta::default(),
         ttl_s: Ttl::DEFAULT,
         draining: false,
     }
