@@ -118,6 +118,11 @@ impl Fake {
     pub(crate) fn is_quiet(&mut self) -> bool {
         self.calls.is_empty()
     }
+
+    /// Whether nobody asked for a link.
+    pub(crate) fn has_no_link_call(&mut self) -> bool {
+        self.links.is_empty()
+    }
 }
 
 /// A call that waits for its answer. Dropping it closes its connection.
@@ -169,6 +174,11 @@ impl Call {
         self.answer(status, extra, "application/problem+json", &body.to_string());
     }
 
+    /// Waits until the caller has given up waiting for the answer.
+    pub(crate) async fn given_up(mut self) {
+        soon("the caller gives up", self.answer.closed()).await;
+    }
+
     /// Answers with an event stream that stays open until the handle is dropped.
     pub(crate) fn stream(self) -> EventsOut {
         let (bytes, source) = mpsc::unbounded_channel();
@@ -193,6 +203,11 @@ impl EventsOut {
 
     pub(crate) fn event(&self, name: &str, id: &str, data: &serde_json::Value) {
         self.raw(&format!("event: {name}\nid: {id}\ndata: {data}\n\n"));
+    }
+
+    /// Whether the reader has closed its end.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.bytes.is_closed()
     }
 
     /// Waits until the reader has closed its end.

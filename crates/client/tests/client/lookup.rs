@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::fake::{Call, Fake, Port, hold_clock, pass_until};
+use crate::fake::{Call, Fake, Port, hold_clock, pass, pass_until, soon};
 use berth_client::model::{Patch, Query, Registration, Run};
 use berth_client::{Error, Lookup};
 use serde_json::{Value, json};
@@ -199,6 +199,50 @@ async fn silence_and_refused_connections_are_unreachable() {
     let error = lookup.services().await.expect_err("nobody listens");
     assert!(error.to_string().contains("Connection refused"), "{error}");
     assert!(error.is_passing());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_says_how_long_and_is_patient_for_that_long_and_the_usual_deadline() {
+    const SLACK: Duration = Duration::from_millis(200);
+    let _clock = hold_clock();
+    let mut stage = stage(None);
+    let query: Query = "web@1.x".parse().expect("a query");
+    let waiting = |time_ms: u64| {
+        let (lookup, query) = (stage.lookup.clone(), query.clone());
+        tokio::spawn(async move { lookup.wait(&query, Duration::from_millis(time_ms)).await })
+    };
+    // The answer comes late, and there may be nothing in it.
+    for (time_ms, instances) in [(30_000, json!([instance()])), (250, json!([]))] {
+        let waiter = waiting(time_ms);
+        let call = stage.fake.next().await;
+        assert_eq!(call.line(), format!("GET /v1/services/web?version=1.x&wait={time_ms}ms"));
+        pass(Duration::from_millis(time_ms + 4_500)).await;
+        let count = instances.as_array().expect("a list").len();
+        call.ok(&json!({"service": "web", "revision": REVISION, "instances": instances}));
+        let found = soon("an answer", waiter).await.expect("no panic").expect("found");
+        assert_eq!(found.instances.len(), count);
+    }
+    for time_ms in [30_000, 0] {
+        let waiter = waiting(time_ms);
+        let _held = stage.fake.next().await;
+        let (answer, passed) = pass_until("the deadline", Duration::from_secs(60), waiter).await;
+        let error = answer.expect("no panic").expect_err("nobody answered");
+        assert!(matches!(&error, Error::Unreachable { why, .. } if why.contains("in time")), "{error}");
+        let deadline = Duration::from_millis(time_ms + 5_000);
+        assert!(passed >= deadline && passed <= deadline + SLACK, "{time_ms}: {passed:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_for_ever_is_for_the_registry_to_refuse() {
+    let _clock = hold_clock();
+    let mut stage = stage(None);
+    let query: Query = "web".parse().expect("a query");
+    let refused = stage.exchange(
+        async |lookup| lookup.wait(&query, Duration::MAX).await,
+        |call| call.problem(400, "", &json!({"status": 400, "detail": "is too long", "field": "wait"})),
+    );
+    assert_eq!(refused.await.expect_err("refused").status(), Some(400));
 }
 
 #[tokio::test(start_paused = true)]

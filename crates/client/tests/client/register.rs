@@ -195,19 +195,23 @@ async fn pauses_between_tries_grow_and_honour_the_registry() {
     let _registration = start(&[&port]);
     // Closed without an answer, seven times.
     drop(fake.next().await);
-    let mut pauses = Vec::new();
-    for _ in 0..6 {
-        let (call, pause) = next_call(&mut fake, 4 * SECOND).await;
-        drop(call);
+    let mut pauses = [SECOND; 6];
+    for pause in &mut pauses {
+        *pause = next_call(&mut fake, 4 * SECOND).await.1;
         settle().await;
-        pauses.push(pause);
     }
     assert!(pauses[0] <= SECOND / 5 && pauses[5] >= SECOND, "{pauses:?}");
-    let (call, _) = next_call(&mut fake, 4 * SECOND).await;
-    call.problem(503, "retry-after: 8\r\n", &json!({"status": 503}));
-    settle().await;
-    let (call, pause) = next_call(&mut fake, 20 * SECOND).await;
-    assert!(pause >= 8 * SECOND, "{pause:?}");
+    let mut call = next_call(&mut fake, 4 * SECOND).await.0;
+    // Thousands that were asked at the same time must not come back at the same time.
+    let mut pauses = [SECOND; 4];
+    let cases = [(503, 8, 8), (429, 8, 8), (503, 8, 8), (500, 9_000, 60)];
+    for ((status, asked_s, kept_s), pause) in cases.into_iter().zip(&mut pauses) {
+        call.problem(status, &format!("retry-after: {asked_s}\r\n"), &json!({"status": status}));
+        settle().await;
+        (call, *pause) = next_call(&mut fake, 130 * SECOND).await;
+        assert!(*pause >= kept_s * SECOND && *pause <= 2 * kept_s * SECOND + SECOND / 5, "{pause:?}");
+    }
+    assert!(pauses[0] != pauses[1] || pauses[1] != pauses[2], "in step: {pauses:?}");
     accept(call);
 }
 
