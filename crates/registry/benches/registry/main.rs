@@ -11,6 +11,7 @@
 )]
 
 mod peer;
+mod restart;
 mod rivals;
 mod store;
 mod streams;
@@ -28,6 +29,7 @@ const PARTS: &[Part] = &[
     ("links", streams::links),
     ("watchers", streams::watchers),
     ("crashes", streams::crashes),
+    ("restart", restart::run),
     ("etcd", rivals::etcd),
     ("seaport", rivals::seaport),
 ];

@@ -27,7 +27,7 @@ impl Peer {
             line.clear();
             assert!(log.read_line(&mut line).unwrap() > 0, "{command:?} ended");
         }
-        let address = line.split("addr=").nth(1).unwrap().trim().parse().unwrap();
+        let address = line.split("addr=").nth(1).unwrap().split_whitespace().next().unwrap().parse().unwrap();
         // A full pipe would stop it.
         std::thread::spawn(move || drop(log.read_to_end(&mut Vec::new())));
         (peer, address)

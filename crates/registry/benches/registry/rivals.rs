@@ -11,7 +11,7 @@ use crate::peer::{Peer, is_installed};
 use crate::wire::{Wire, request};
 use crate::{block_on, tell, tell_times};
 
-const INSTANCES: usize = 100_000;
+const INSTANCES: usize = 10_000;
 const CONNECTIONS: usize = 32;
 const TIME: Duration = Duration::from_secs(5);
 const WATCHERS: usize = 1_000;
@@ -53,7 +53,7 @@ pub(crate) fn etcd() {
         }
         puts.join_all().await;
         let bytes = etcd.resident_bytes().saturating_sub(before);
-        tell("etcd: bytes for each of 100,000 keys", bytes / INSTANCES as u64);
+        tell("etcd: bytes for each of 10,000 keys", bytes / INSTANCES as u64);
         etcd_renewals(client, &etcd).await;
         etcd_watchers(client).await;
     });
@@ -152,7 +152,7 @@ pub(crate) fn seaport() {
         let mut reader = Wire::connect(address).await;
         reader.read_until(format!("instance-{:016}", INSTANCES - 1).as_bytes()).await;
         let bytes = hub.resident_bytes().saturating_sub(before);
-        tell("seaport: bytes for each of 100,000 instances", bytes / INSTANCES as u64);
+        tell("seaport: bytes for each of 10,000 instances", bytes / INSTANCES as u64);
     });
     drop(hub);
     let hub = start();
