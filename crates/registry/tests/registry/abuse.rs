@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 
-use crate::harness::{Running, answer, path, start};
+use crate::harness::{Running, answer, in_time, path, start, write};
 use crate::raw::{Raw, request};
 
 const INSTANCE: &str = "/v1/services/web/instances/a";
@@ -222,22 +222,20 @@ async fn a_body_that_stops_midway_is_given_up() {
 async fn a_body_that_never_ends_is_refused() {
     let registry = start().await;
     let raw = Raw::connect(registry.address).await;
-    let (mut read, mut write) = raw.stream.into_split();
+    let (mut reader, mut writer) = raw.stream.into_split();
     let head = format!("PUT {INSTANCE} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n");
     let chunk = format!("4000\r\n{}\r\n", " ".repeat(0x4000));
     let writing = tokio::spawn(async move {
-        write.write_all(format!("{head}transfer-encoding: chunked\r\n\r\n").as_bytes()).await.unwrap();
+        writer.write_all(format!("{head}transfer-encoding: chunked\r\n\r\n").as_bytes()).await.unwrap();
         let mut sent = 0_usize;
         // It ends when the registry closes the connection.
-        while write.write_all(chunk.as_bytes()).await.is_ok() {
+        while writer.write_all(chunk.as_bytes()).await.is_ok() {
             sent += chunk.len();
         }
         sent
     });
     let mut received = Vec::new();
-    let _ = tokio::time::timeout(crate::harness::PATIENCE, read.read_to_end(&mut received))
-        .await
-        .expect("an end");
+    let _ = in_time(reader.read_to_end(&mut received)).await;
     assert!(received.starts_with(b"HTTP/1.1 413 "), "{}", String::from_utf8_lossy(&received));
     assert!(writing.await.unwrap() < 64 * 1024 * 1024);
     assert_well(&registry).await;
@@ -291,7 +289,7 @@ async fn five_hundred_ids_at_once_are_each_registered_once() {
     for number in 0..IDS {
         let request = registry.request(Method::PUT, &path(&format!("web/{number}")));
         let request = request.json(&json!({"port": 1 + number, "verify": "none", "ttl_s": 3600}));
-        callers.spawn(async move { crate::harness::write(&request).await });
+        callers.spawn(async move { write(&request).await });
     }
     let mut seen = Vec::new();
     for sequence in 1..=IDS as u64 {

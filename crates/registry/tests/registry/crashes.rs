@@ -72,7 +72,7 @@ async fn a_lost_link_and_an_open_port_are_left_to_the_lease() {
 }
 
 #[tokio::test]
-async fn a_link_that_comes_back_or_a_second_one_takes_over() {
+async fn a_second_link_takes_over_from_the_first() {
     let registry = start().await;
     let mut events = watch(&registry).await;
     put(&registry, "web/a", "5", refusing()).await;

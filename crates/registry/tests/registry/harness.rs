@@ -22,6 +22,11 @@ pub(crate) async fn eventually(what: &str, mut ask: impl AsyncFnMut() -> bool) {
     }
 }
 
+/// Waits for what must come.
+pub(crate) async fn in_time<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, what).await.expect("what is waited for comes in time")
+}
+
 /// A registry that runs until it is dropped.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
@@ -187,8 +192,7 @@ impl Frames {
                 return Some(str::from_utf8(&event).unwrap().to_owned());
             }
             self.searched = self.buffer.len().saturating_sub(1);
-            let chunk =
-                tokio::time::timeout(PATIENCE, self.response.chunk()).await.expect("an event in time");
+            let chunk = in_time(self.response.chunk()).await;
             self.buffer.extend_from_slice(&chunk.unwrap()?);
         }
     }
@@ -214,12 +218,15 @@ impl Link {
 
     /// The next event that is no tick.
     pub(crate) async fn word(&mut self) -> (String, Value) {
-        loop {
-            let event = self.next().await.expect("a link that stays open");
-            if event.0 != "tick" {
-                return event;
+        in_time(async {
+            loop {
+                let event = self.next().await.expect("a link that stays open");
+                if event.0 != "tick" {
+                    return event;
+                }
             }
-        }
+        })
+        .await
     }
 }
 
@@ -243,13 +250,16 @@ impl Events {
 
     /// The next change, ticks apart.
     pub(crate) async fn change(&mut self) -> Change {
-        loop {
-            match self.next().await {
-                Some(Told::Change(change)) => return change,
-                Some(Told::Tick(_)) => {}
-                other => panic!("no change but {other:?}"),
+        in_time(async {
+            loop {
+                match self.next().await {
+                    Some(Told::Change(change)) => return change,
+                    Some(Told::Tick(_)) => {}
+                    other => panic!("no change but {other:?}"),
+                }
             }
-        }
+        })
+        .await
     }
 }
 

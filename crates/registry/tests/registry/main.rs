@@ -8,6 +8,7 @@ mod raw;
 
 mod abuse;
 mod crashes;
+mod given_up;
 mod instances;
 mod leases;
 mod limits;

@@ -53,8 +53,12 @@ impl Deaf {
 
     /// Waits until others dial it so many times at once.
     pub(crate) async fn is_dialled(&self, times: usize) {
-        let dials = async || dials_under_way(self.port) >= self.own_dials + times;
-        eventually("it is dialled", dials).await;
+        eventually("it is dialled", async || self.dials() >= times).await;
+    }
+
+    /// How many others dial it right now.
+    pub(crate) fn dials(&self) -> usize {
+        dials_under_way(self.port) - self.own_dials
     }
 }
 

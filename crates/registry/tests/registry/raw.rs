@@ -5,9 +5,8 @@ use std::net::SocketAddr;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 
-use crate::harness::PATIENCE;
+use crate::harness::in_time;
 
 /// A plain connection to the registry.
 pub(crate) struct Raw {
@@ -60,7 +59,7 @@ impl Raw {
 
     /// Reads on; none at the end, or when the connection is reset.
     async fn receive(&mut self) -> Option<()> {
-        let read = timeout(PATIENCE, self.stream.read_buf(&mut self.received)).await.expect("bytes in time");
+        let read = in_time(self.stream.read_buf(&mut self.received)).await;
         read.ok().filter(|&bytes| bytes > 0).map(drop)
     }
 }

@@ -8,10 +8,6 @@ use tokio::task::JoinSet;
 
 use crate::harness::{Running, eventually, limited, path, start, start_with};
 use crate::ports::{Deaf, listening, refusing};
-use crate::raw::{Raw, request};
-
-/// How many dials the registry makes at once.
-const MOST_DIALS: usize = 256;
 
 fn dialled(port: u16) -> Value {
     json!({"port": port, "verify": "tcp", "ttl_s": 3600})
@@ -116,49 +112,6 @@ async fn a_run_that_moves_is_dialled_again_and_stays_where_it_was_if_that_fails(
     assert_eq!(registry.put("web/a", body(port)).await.0, StatusCode::CREATED);
     assert_eq!(events.change().await.reason, Some(Reason::Replaced));
     assert_eq!(events.change().await.instance.port, port);
-}
-
-/// All dials are taken by an address that never answers, so that the next registrations wait for their turn. When
-/// it comes, their address would answer; but by then they are void.
-#[tokio::test]
-async fn what_was_given_up_before_its_dial_is_never_published() {
-    berth_daemon::raise_descriptor_limit();
-    let registry = start().await;
-    let deaf = Deaf::new().await;
-    let (_listener, port) = listening().await;
-    let mut blockers = JoinSet::new();
-    for number in 0..MOST_DIALS {
-        spawn_put(&mut blockers, &registry, &format!("busy/{number}"), &dialled(deaf.port));
-        if blockers.len() % 64 == 0 {
-            // More connections at once than a listener's queue holds would have to try again.
-            deaf.is_dialled(blockers.len()).await;
-        }
-    }
-    let mut owners = JoinSet::new();
-    let body = json!({"port": port, "verify": "tcp", "run": "5"});
-    spawn_put(&mut owners, &registry, "web/withdrawn", &body);
-    eventually("it is known, but not published", async || {
-        // Once it is there, its owner can end it; before that there is nothing to end.
-        registry.delete("web/withdrawn", "?run=5").await.0 == StatusCode::OK
-    })
-    .await;
-    assert_nothing_ever_happened(&registry).await;
-    let mut absent = Raw::connect(registry.address).await;
-    assert_eq!(absent.ask("GET", "/healthz", b"").await.status, 200);
-    absent.send(request("PUT", &path("web/absent"), body.to_string().as_bytes())).await;
-    // The registry reads what was sent before this no later than this.
-    assert_nothing_ever_happened(&registry).await;
-    drop(absent);
-
-    for status in blockers.join_all().await {
-        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
-    }
-    let withdrawn = owners.join_all().await[0];
-    assert!(!withdrawn.is_success(), "{withdrawn}");
-    // Places are given in turn, so that this one comes after the others.
-    assert_eq!(registry.put("web/last", dialled(port)).await.0, StatusCode::CREATED);
-    assert_eq!(registry.ids("/v1/services/web").await, ["last"]);
-    assert!(registry.watch("", None).await.snapshot().await.ended.is_empty());
 }
 
 #[tokio::test]
