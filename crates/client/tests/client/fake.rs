@@ -1,6 +1,9 @@
 //! A registry that does what the test says: every call waits for the test to answer it.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use berth_client::RegistryAddress;
@@ -12,15 +15,29 @@ use tokio::task::JoinSet;
 /// Holds the clock of a test with paused time still, so that time passes only where the test says so.
 ///
 /// A paused clock otherwise jumps to the next timer whenever the runtime waits for a socket. A blocking task
-/// inhibits that. It gives up after half a minute, upon which the clock runs into the time limits below.
+/// inhibits that. It gives up after half a minute, upon which the clock runs into the time limits below. A test
+/// that goes on after that fails in the end: what it waited for may have come of the time that ran.
 pub(crate) struct StillClock {
     _release: std::sync::mpsc::Sender<()>,
+    gave_up: Arc<AtomicBool>,
 }
 
 pub(crate) fn hold_clock() -> StillClock {
     let (release, held) = std::sync::mpsc::channel();
-    tokio::task::spawn_blocking(move || held.recv_timeout(Duration::from_secs(30)));
-    StillClock { _release: release }
+    let gave_up = Arc::new(AtomicBool::new(false));
+    let tell = Arc::clone(&gave_up);
+    tokio::task::spawn_blocking(move || {
+        let outcome: Result<(), _> = held.recv_timeout(Duration::from_secs(30));
+        tell.store(outcome == Err(RecvTimeoutError::Timeout), Ordering::Release);
+    });
+    StillClock { _release: release, gave_up }
+}
+
+impl Drop for StillClock {
+    fn drop(&mut self) {
+        let is_failing = std::thread::panicking();
+        assert!(is_failing || !self.gave_up.load(Ordering::Acquire), "the clock could not be held so long");
+    }
 }
 
 /// Waits for something that must happen while the clock stands still.
