@@ -23,7 +23,7 @@ pub use instance::{Identity, Instance, Scheme};
 pub use invalid::Invalid;
 pub use link::{LinkChanged, LinkEnded, LinkRequest, RunName};
 pub use meta::Meta;
-pub use name::{InstanceId, ServiceName};
+pub use name::{InstanceId, MAX_NAME_BYTES, ServiceName};
 pub use query::{NamedVersion, Query};
 pub use registration::{Patch, Registration, Verify};
 pub use revision::Revision;

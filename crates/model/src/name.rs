@@ -9,7 +9,7 @@ use crate::Invalid;
 use crate::invalid::excerpt;
 
 /// The longest name or id, in bytes.
-const MAX_NAME_BYTES: usize = 128;
+pub const MAX_NAME_BYTES: usize = 128;
 
 const NAME_MEND: &str = "Use 1 to 128 of the characters A-Z a-z 0-9 . _ -";
 

@@ -1,4 +1,4 @@
-use berth_model::MAX_BODY_BYTES;
+use berth_model::{MAX_BODY_BYTES, MAX_NAME_BYTES};
 use berth_web::Token;
 
 /// What a registry needs to know.
@@ -58,7 +58,7 @@ impl Default for Limits {
             links: 50_000,
             connections: 65_536,
             body_bytes: MAX_BODY_BYTES,
-            name_bytes: 128,
+            name_bytes: MAX_NAME_BYTES,
             log_entries: 32 * 1024,
             log_bytes: 64 * 1024 * 1024,
         }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::{get, post, put};
-use berth_model::Invalid;
+use berth_model::{Invalid, MAX_NAME_BYTES};
 use berth_web::{Access, Problem};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -58,9 +58,10 @@ impl Api {
             .with_state(self)
     }
 
-    /// A name or an id that is right in itself may still be longer than this registry wants them.
+    /// A name or an id that is right in itself may still be longer than this registry wants them. One that never is
+    /// right has its own error.
     fn check_name(&self, field: &str, name: &str) -> Result<(), Problem> {
-        if name.len() <= self.most_name_bytes {
+        if name.len() <= self.most_name_bytes || self.most_name_bytes >= MAX_NAME_BYTES {
             return Ok(());
         }
         let mend = format!("Use at most {} characters, or raise --max-name.", self.most_name_bytes);
