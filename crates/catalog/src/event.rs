@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use berth_model::{ChangeKind, Instance, Patch, Reason};
 
-use crate::link::{Link, Notice, Word};
+use crate::link::{Links, Notice, Word};
 
 /// A change to one instance, before it has its place in the log.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,20 +26,13 @@ impl Event {
         Self { kind: ChangeKind::Changed, instance, reason: None, notice: None }
     }
 
-    pub(crate) fn asked(instance: Arc<Instance>, link: Link, patch: &Patch) -> Self {
-        let notice = notice(link, || Word::Asked(patch.clone()));
+    pub(crate) fn asked(instance: Arc<Instance>, links: &Links, patch: &Patch) -> Self {
+        let notice = links.notice(|| Word::Asked(patch.clone()));
         Self { kind: ChangeKind::Changed, instance, reason: None, notice }
     }
 
-    pub(crate) fn left(instance: Arc<Instance>, link: Link, reason: Reason) -> Self {
-        let notice = notice(link, || Word::Ended(reason));
+    pub(crate) fn left(instance: Arc<Instance>, links: &Links, reason: Reason) -> Self {
+        let notice = links.notice(|| Word::Ended(reason));
         Self { kind: ChangeKind::Left, instance, reason: Some(reason), notice }
-    }
-}
-
-fn notice(link: Link, word: impl FnOnce() -> Word) -> Option<Notice> {
-    match link {
-        Link::Held(link) => Some(Notice { link, word: word() }),
-        Link::Never | Link::Lost => None,
     }
 }

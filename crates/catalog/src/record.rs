@@ -6,7 +6,7 @@ use berth_model::{Instance, Patch, Reason, Run, Verify};
 
 use crate::asked::Asked;
 use crate::deadlines::Recheck;
-use crate::link::{Link, LinkId, Suspect};
+use crate::link::{LinkId, Links, Suspect};
 use crate::offer::{Accepted, Offer, Step, Ticket};
 use crate::tombstones::Tombstones;
 use crate::{Event, Refusal};
@@ -27,8 +27,10 @@ struct Live {
     instance: Arc<Instance>,
     // The last renewal plus the TTL: at this very time the lease is over.
     deadline: Duration,
-    link: Link,
+    links: Links,
     asked: Asked,
+    // Its address accepted a dial.
+    dialled: bool,
 }
 
 impl Record {
@@ -90,12 +92,13 @@ impl Record {
         let live = self.live.as_mut().filter(|live| now < live.deadline).ok_or(Refusal::Unknown)?;
         let mut patched = Instance::clone(&live.instance);
         patch.apply(&mut patched);
+        // Also when nothing changes: the owner may be about to say something else.
+        live.asked.ask(patch);
         if patched == *live.instance {
             return Ok((Arc::clone(&live.instance), None));
         }
         live.instance = Arc::new(patched);
-        live.asked.ask(patch);
-        let event = Event::asked(Arc::clone(&live.instance), live.link, patch);
+        let event = Event::asked(Arc::clone(&live.instance), &live.links, patch);
         Ok((Arc::clone(&live.instance), Some(event)))
     }
 
@@ -127,27 +130,26 @@ impl Record {
         if over { self.finish(Reason::Expired, now) } else { None }
     }
 
-    /// The owner's link names this run; an earlier one does not count any more. Returns what its owner has yet
-    /// to hear.
+    /// A link of the owner names this run. Returns what its owner has yet to hear.
     ///
     /// # Errors
     /// [`Refusal::Unknown`] when the run does not live; [`Self::reason_of`] tells more.
     pub fn hold(&mut self, run: Run, link: LinkId, now: Duration) -> Result<Option<Patch>, Refusal> {
         let live = self.run_at(run, now).ok_or(Refusal::Unknown)?;
-        live.link = Link::Held(link);
+        live.links.add(link);
         Ok(live.asked.pending().cloned())
     }
 
-    /// A link broke. Returns the live run that only this link held.
+    /// A link broke. Returns the live run that only this link still held.
     pub fn lose(&mut self, link: LinkId) -> Option<Suspect> {
-        let live = self.live.as_mut().filter(|live| live.link == Link::Held(link))?;
-        live.link = Link::Lost;
-        Some(Suspect { run: live.instance.run, address: live.instance.address() })
+        let was_last = self.live.as_mut()?.links.remove(link);
+        if was_last { self.suspect() } else { None }
     }
 
-    /// The address of a suspect refused the dial-back: it crashed, unless a link holds it again.
+    /// The address of a suspect refused the dial-back: it crashed, unless a link holds it again. A refusal of an
+    /// address that was never reached says nothing.
     pub fn refused(&mut self, suspect: Suspect, now: Duration) -> Option<Event> {
-        let is_suspect = self.suspect() == Some(suspect);
+        let is_suspect = suspect.dialled && self.suspect() == Some(suspect);
         if is_suspect { self.finish(Reason::Crashed, now) } else { None }
     }
 
@@ -158,10 +160,11 @@ impl Record {
         if is_outlived { self.finish(Reason::Crashed, now) } else { None }
     }
 
-    /// The live run, if its link broke.
+    /// The live run, if its links broke.
     pub fn suspect(&self) -> Option<Suspect> {
-        let live = self.live.as_ref().filter(|live| live.link == Link::Lost)?;
-        Some(Suspect { run: live.instance.run, address: live.instance.address() })
+        let live = self.live.as_ref().filter(|live| live.links.lost)?;
+        let Live { instance, dialled, .. } = live;
+        Some(Suspect { run: instance.run, address: instance.address(), dialled: *dialled })
     }
 
     /// The instance of the live run.
@@ -226,14 +229,15 @@ impl Record {
     fn replace(&mut self, mut offer: Offer, run: Run, now: Duration) -> (Option<Event>, Arc<Instance>) {
         // A run that moves to another address need not be told, and keeps its link.
         let moving = self.live.as_mut().filter(|live| live.instance.run == run);
-        let link = moving.map(|live| std::mem::take(&mut live.link)).unwrap_or_default();
+        let links = moving.map(|live| std::mem::take(&mut live.links)).unwrap_or_default();
         let left = self.finish(Reason::Replaced, now);
         // The stone is gone, because the run goes on; what was asked of it before still holds.
         let mut asked = self.tombstones.forget(run).unwrap_or_default();
         asked.hear(&mut offer.registration);
         let deadline = now + offer.registration.ttl_s.duration();
+        let dialled = offer.registration.verify == Verify::Tcp;
         let instance = offer.into_instance(run);
-        self.live = Some(Live { instance: Arc::clone(&instance), deadline, link, asked });
+        self.live = Some(Live { instance: Arc::clone(&instance), deadline, links, asked, dialled });
         (left, instance)
     }
 
@@ -282,7 +286,7 @@ impl Record {
     fn finish(&mut self, reason: Reason, now: Duration) -> Option<Event> {
         let ended = self.live.take()?;
         self.tombstones.add(ended.instance.run, reason, ended.asked, now);
-        Some(Event::left(ended.instance, ended.link, reason))
+        Some(Event::left(ended.instance, &ended.links, reason))
     }
 
     fn due(&self) -> Option<Duration> {
@@ -296,6 +300,7 @@ impl Live {
     fn say(&mut self, mut offer: Offer, now: Duration) -> Option<Event> {
         self.asked.hear(&mut offer.registration);
         self.deadline = now + offer.registration.ttl_s.duration();
+        self.dialled &= offer.registration.verify == Verify::Tcp;
         let instance = offer.into_instance(self.instance.run);
         if self.instance == instance {
             return None;

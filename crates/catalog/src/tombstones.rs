@@ -9,7 +9,7 @@ pub const TOMBSTONE_LIFE: Duration = Duration::from_secs(600);
 
 /// The most tombstones of one id. An owner that restarts in a loop leaves one each time; one that is forgotten
 /// early costs its run a 404 instead of a 410, and the live run still refuses it.
-const MOST_PER_ID: usize = 32;
+const MOST_PER_ID: usize = 64;
 
 /// The ended runs of one id, oldest first.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +30,8 @@ struct Tombstone {
 impl Tombstones {
     pub(crate) fn add(&mut self, run: Run, reason: Reason, asked: Asked, now: Duration) {
         self.forget(run);
+        // What was removed does not come back.
+        let asked = if reason == Reason::Removed { Asked::default() } else { asked };
         if self.stones.len() == MOST_PER_ID {
             self.stones.remove(0);
         }

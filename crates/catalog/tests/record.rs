@@ -211,8 +211,8 @@ fn an_owner_that_restarts_in_a_loop_costs_a_bounded_amount() {
         put(&mut record, number, 80, START).unwrap();
     }
     let stones = ended(&record, START);
-    assert_eq!(stones.len(), 32);
-    assert_eq!(stones[31], (run(999), Reason::Replaced));
+    assert_eq!(stones.len(), 64);
+    assert_eq!(stones[63], (run(999), Reason::Replaced));
 }
 
 #[test]

@@ -122,7 +122,7 @@ fn a_wish_holds_over_a_crash_of_the_same_run() {
     let mut record = drained();
     record.hold(run(5), LINK, START).unwrap();
     let suspect = record.lose(LINK).unwrap();
-    record.refused(suspect, START).unwrap();
+    record.outlived(run(6), suspect.address, START).unwrap();
     assert!(say(&mut record, 1, false, START).instance.draining);
 }
 
@@ -139,4 +139,14 @@ fn a_new_run_begins_anew() {
     let mut record = drained();
     assert!(!put(&mut record, 6, 80, START).unwrap().instance.draining);
     assert_eq!(record.hold(run(6), LINK, START), Ok(None));
+}
+
+#[test]
+fn a_wish_that_changes_nothing_holds_all_the_same() {
+    let mut record = record_of(5);
+    assert!(say(&mut record, 1, true, START).instance.draining);
+    assert_eq!(record.patch(&drain(), START).unwrap().1, None);
+    assert!(say(&mut record, 1, false, START).instance.draining, "the owner has not heard of it");
+    say(&mut record, 1, true, START);
+    assert!(!say(&mut record, 1, false, START).instance.draining);
 }

@@ -7,15 +7,25 @@ use super::*;
 const FIRST: LinkId = LinkId(1);
 const SECOND_LINK: LinkId = LinkId(2);
 
+/// Registers run 5, whose address answers the dial.
+fn put_dialled(record: &mut Record, port: u16, now: Duration) {
+    let mut said = offer(Some(run(5)), port);
+    said.registration.verify = Verify::Tcp;
+    if let Step::Dial(said) = record.register(said, Ticket(1), now).unwrap() {
+        record.verified(*said, Ticket(1), now).unwrap();
+    }
+}
+
 /// Run 5 on port 80, held by the first link.
 fn held() -> Record {
-    let mut record = record_of(5);
+    let mut record = Record::default();
+    put_dialled(&mut record, 80, START);
     assert_eq!(record.hold(run(5), FIRST, START), Ok(None));
     record
 }
 
 fn suspect() -> Suspect {
-    Suspect { run: run(5), address: address(80) }
+    Suspect { run: run(5), address: address(80), dialled: true }
 }
 
 #[test]
@@ -77,6 +87,33 @@ fn the_loss_of_an_older_link_is_nothing_while_a_newer_one_holds() {
 }
 
 #[test]
+fn the_loss_of_a_newer_link_is_nothing_while_an_older_one_holds() {
+    let mut record = held();
+    record.hold(run(5), SECOND_LINK, START).unwrap();
+    assert_eq!((record.lose(SECOND_LINK), record.suspect()), (None, None));
+    assert_eq!(record.lose(FIRST), Some(suspect()));
+}
+
+#[test]
+fn a_refusal_of_an_address_that_was_never_reached_says_nothing() {
+    let mut record = record_of(5);
+    record.hold(run(5), FIRST, START).unwrap();
+    let unreached = Suspect { dialled: false, ..suspect() };
+    assert_eq!(record.lose(FIRST), Some(unreached));
+    assert_eq!((record.refused(unreached, START), record.refused(suspect(), START)), (None, None));
+    assert!(record.outlived(run(6), address(80), START).is_some(), "a later run there still tells");
+}
+
+#[test]
+fn many_links_to_one_run_cost_a_bounded_amount() {
+    let mut record = held();
+    for link in 2..=100 {
+        record.hold(run(5), LinkId(link), START).unwrap();
+    }
+    assert_eq!(record.patch(&drain(), START).unwrap().1.unwrap().notice.unwrap().links.len(), 8);
+}
+
+#[test]
 fn a_link_holds_only_a_live_run() {
     let mut record = record_of(5);
     assert_eq!(record.hold(run(4), FIRST, START), Err(Refusal::Unknown));
@@ -125,15 +162,15 @@ fn a_run_that_comes_back_has_no_link_until_it_is_named_again() {
 #[test]
 fn a_moved_run_keeps_its_link() {
     let mut record = held();
-    put(&mut record, 5, 81, START).unwrap();
-    assert_eq!(record.lose(FIRST), Some(Suspect { run: run(5), address: address(81) }));
+    put_dialled(&mut record, 81, START);
+    assert_eq!(record.lose(FIRST), Some(Suspect { address: address(81), ..suspect() }));
 }
 
 #[test]
 fn a_registration_of_the_same_life_keeps_its_link() {
     let mut record = held();
-    put(&mut record, 5, 80, START + SECOND).unwrap();
+    put_dialled(&mut record, 80, START + SECOND);
     assert_eq!(record.lose(FIRST), Some(suspect()));
-    put(&mut record, 5, 80, START + SECOND).unwrap();
+    put_dialled(&mut record, 80, START + SECOND);
     assert_eq!(record.suspect(), Some(suspect()), "a registration is no link");
 }

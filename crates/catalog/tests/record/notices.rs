@@ -13,7 +13,7 @@ fn held() -> Record {
 }
 
 fn notice(word: Word) -> Option<Notice> {
-    Some(Notice { link: LINK, word })
+    Some(Notice { links: vec![LINK], word })
 }
 
 #[test]
@@ -45,10 +45,12 @@ fn the_owner_hears_that_its_lease_is_over() {
 }
 
 #[test]
-fn the_owner_hears_through_its_newest_link() {
+fn the_owner_hears_through_every_link_that_is_open() {
     let mut record = record_of(5);
     record.hold(run(5), LinkId(6), START).unwrap();
     record.hold(run(5), LINK, START).unwrap();
+    let event = record.patch(&drain(), START).unwrap().1.unwrap();
+    assert_eq!(event.notice.unwrap().links, [LinkId(6), LINK]);
     record.lose(LinkId(6));
     let event = record.end(None, START).unwrap().unwrap();
     assert_eq!(event.notice, notice(Word::Ended(Reason::Removed)));
@@ -71,7 +73,7 @@ fn nobody_hears_a_crash_because_the_link_is_lost() {
     let mut record = held();
     let suspect = record.lose(LINK).unwrap();
     assert_eq!(record.patch(&drain(), START).unwrap().1.unwrap().notice, None);
-    assert_eq!(record.refused(suspect, START).unwrap().notice, None);
+    assert_eq!(record.outlived(run(6), suspect.address, START).unwrap().notice, None);
 }
 
 #[test]

@@ -32,7 +32,8 @@ pub(crate) struct Seen {
     pub(crate) port: u16,
     pub(crate) ttl: Duration,
     pub(crate) over: Duration,
-    pub(crate) is_suspect: bool,
+    /// Whether its links broke, and then whether its address was ever reached.
+    pub(crate) suspect: Option<bool>,
     pub(crate) words: Patch,
 }
 
@@ -48,8 +49,8 @@ impl Seen {
         let (draining, weight) = (Some(instance.draining), Some(instance.weight));
         let words = Patch { draining, weight, meta: Some((&instance.meta).into()) };
         let (run, port, ttl) = (instance.run, instance.port, instance.ttl_s.duration());
-        let expected = Suspect { run, address: instance.address() };
-        assert!(suspect.is_none_or(|suspect| suspect == expected));
-        Self { run, port, ttl, over, is_suspect: suspect.is_some(), words }
+        let is_right = |suspect: Suspect| (suspect.run, suspect.address) == (run, instance.address());
+        assert!(suspect.is_none_or(is_right));
+        Self { run, port, ttl, over, suspect: suspect.map(|suspect| suspect.dialled), words }
     }
 }

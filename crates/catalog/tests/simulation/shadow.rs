@@ -10,6 +10,9 @@ use super::Key;
 use super::seen::{Put, Seen, Told};
 use super::words::Words;
 
+/// More links than these are not counted for one run.
+const MOST_LINKS: usize = 8;
+
 /// The latest that a lease may end, counted from when it is over.
 const MOST_LATE: Duration = Duration::from_secs(1);
 
@@ -19,8 +22,10 @@ struct Life {
     port: u16,
     ttl: Duration,
     renewed: Duration,
-    // All that ever named it, oldest first: only the last one counts.
+    // Those that named it, oldest first, also when they broke since.
     links: Vec<LinkId>,
+    // Its address accepted a dial.
+    dialled: bool,
     words: Words,
 }
 
@@ -92,11 +97,10 @@ impl Shadow {
         let mut life = self.alive(id, now).ok_or(Refusal::Unknown)?.clone();
         let before = life.words.now();
         life.words.operator_asks(patch.clone());
-        // What already is that way was not asked for: it is the owner's word, or was asked for before.
         if life.words.now() != before {
             self.tell(id, ChangeKind::Changed, &life, None, Some(Word::Asked(patch.clone())));
-            self.live.insert(id, life);
         }
+        self.live.insert(id, life);
         Ok(())
     }
 
@@ -127,7 +131,11 @@ impl Shadow {
         if self.is_suspect(id) {
             self.reached.insert("a suspect that a link held again");
         }
-        let life = self.live.get_mut(&id).unwrap();
+        let (life, open) = (self.live.get_mut(&id).unwrap(), &self.open);
+        life.links.retain(|link| open.contains(link));
+        if life.links.len() == MOST_LINKS {
+            life.links.remove(0);
+        }
         life.links.push(link);
         Ok(life.words.pending())
     }
@@ -135,9 +143,13 @@ impl Shadow {
     /// A link broke; `id` is one of those that it named.
     pub(crate) fn lose(&mut self, id: Key, link: LinkId, now: Duration) -> bool {
         self.open.remove(&link);
-        let Some(life) = self.live.get(&id).filter(|life| life.links.last() == Some(&link)) else {
+        let Some(life) = self.live.get(&id).filter(|life| life.links.contains(&link)) else {
             return false;
         };
+        if !self.is_suspect(id) {
+            self.reached.insert("a link lost while another one holds");
+            return false;
+        }
         let (run, port) = (life.run, life.port);
         if self.live.iter().any(|(other, later)| *other != id && later.port == port && later.run > run) {
             self.reached.insert("a suspect that was outlived when its link was lost");
@@ -147,10 +159,9 @@ impl Shadow {
     }
 
     pub(crate) fn refused(&mut self, id: Key, suspect: Suspect, now: Duration) {
-        let is_same = self
-            .live
-            .get(&id)
-            .is_some_and(|life| (life.run, life.port) == (suspect.run, suspect.address.port()));
+        let is_same = self.live.get(&id).is_some_and(|life| {
+            (life.run, life.port) == (suspect.run, suspect.address.port()) && life.dialled
+        });
         if is_same && self.is_suspect(id) {
             self.finish(id, Reason::Crashed, now);
         }
@@ -176,7 +187,7 @@ impl Shadow {
             port,
             ttl,
             over: life.over(),
-            is_suspect: self.is_suspect(id),
+            suspect: self.is_suspect(id).then_some(life.dialled),
             words: life.words.now(),
         })
     }
@@ -247,7 +258,9 @@ impl Shadow {
             self.reached.insert("a wish repeated by its owner");
         }
         let (port, ttl) = (offer.registration.port, offer.registration.ttl_s.duration());
-        let life = Life { run, port, ttl, renewed: now, links, words };
+        let wants_dial = offer.registration.verify == Verify::Tcp;
+        let dialled = wants_dial && before.as_ref().filter(|_| lives).is_none_or(|life| life.dialled);
+        let life = Life { run, port, ttl, renewed: now, links, dialled, words };
         if life.words.now() != said(offer) {
             self.reached.insert("a wish kept against its owner");
         }
@@ -287,7 +300,8 @@ impl Shadow {
     }
 
     fn is_suspect(&self, id: Key) -> bool {
-        self.live[&id].links.last().is_some_and(|last| !self.open.contains(last))
+        let links = &self.live[&id].links;
+        !links.is_empty() && links.iter().all(|link| !self.open.contains(link))
     }
 
     fn refusal(&self, id: Key, run: Run, now: Duration) -> Refusal {
@@ -308,8 +322,8 @@ impl Shadow {
     }
 
     fn tell(&mut self, id: Key, kind: ChangeKind, life: &Life, reason: Option<Reason>, word: Option<Word>) {
-        let link = life.links.last().filter(|link| self.open.contains(link));
-        let notice = link.zip(word).map(|(link, word)| Notice { link: *link, word });
+        let links: Vec<_> = life.links.iter().copied().filter(|link| self.open.contains(link)).collect();
+        let notice = word.filter(|_| !links.is_empty()).map(|word| Notice { links, word });
         self.told.push(Told { id, kind, run: life.run, port: life.port, reason, notice });
     }
 }
