@@ -37,10 +37,17 @@ impl<T> ChangeLog<T> {
 
     /// Appends the entry that `make` builds from its sequence. `size_bytes` is what it holds, about.
     pub fn append(&mut self, size_bytes: usize, make: impl FnOnce(u64) -> T) {
+        self.append_within(1, size_bytes, make);
+    }
+
+    /// The same, and for this time so many times as much is kept: for somebody who is still reading.
+    pub fn append_within(&mut self, factor: usize, size_bytes: usize, make: impl FnOnce(u64) -> T) {
         self.head += 1;
         self.entries.push_back((make(self.head), size_bytes));
         self.size_bytes += size_bytes;
-        while self.entries.len() > self.most_entries || self.size_bytes > self.most_bytes {
+        let most_entries = self.most_entries.saturating_mul(factor);
+        let most_bytes = self.most_bytes.saturating_mul(factor);
+        while self.entries.len() > most_entries || self.size_bytes > most_bytes {
             let Some((_, dropped_bytes)) = self.entries.pop_front() else { return };
             self.size_bytes -= dropped_bytes;
         }

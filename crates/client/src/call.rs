@@ -13,8 +13,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// From the first byte of a call to the last of its answer. A registration includes the dial-back, ≤ 1 s.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The largest answer that is read: some 250,000 instances of one service.
-const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+/// The largest answer that is read: more than a registry holds, unless its limits were raised.
+const MAX_ANSWER_BYTES: usize = 1024 * 1024 * 1024;
 
 /// The largest problem document that is read.
 const MAX_PROBLEM_BYTES: usize = 64 * 1024;

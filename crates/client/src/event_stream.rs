@@ -1,7 +1,7 @@
 use std::mem;
 
-/// The largest event that is read, in bytes: a snapshot of about a million instances.
-pub const MAX_EVENT_BYTES: usize = 256 * 1024 * 1024;
+/// The largest event that is read, in bytes: a snapshot of more than a registry holds, unless its limits were raised.
+pub const MAX_EVENT_BYTES: usize = 1024 * 1024 * 1024;
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 

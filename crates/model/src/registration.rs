@@ -14,6 +14,9 @@ const MAX_META_ENTRIES: usize = 64;
 const MAX_META_BYTES: usize = 4096;
 const MAX_WEIGHT: u64 = 1000;
 
+/// The most bytes of meta, and of routes: every watcher has to take in all of every instance.
+const MAX_CONTENT_BYTES: usize = 16 * 1024;
+
 /// Whether the registry dials an instance before it publishes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -124,6 +127,11 @@ impl Registration {
         checked.zone = raw.zone.map(|zone| check_text("zone", zone, MAX_TEXT_BYTES)).transpose()?;
         checked.routes = check_routes(raw.routes.unwrap_or_default())?;
         checked.meta = check_meta(raw.meta.unwrap_or_default())?;
+        let routes_bytes: usize = checked.routes.iter().map(String::len).sum();
+        if routes_bytes > MAX_CONTENT_BYTES {
+            let mend = format!("Send at most {MAX_CONTENT_BYTES} bytes.");
+            return Err(Invalid::new("routes", format!("has {routes_bytes} bytes"), mend));
+        }
         checked.ttl_s = raw.ttl_s.map_or(Ok(Ttl::default()), Ttl::try_from)?;
         checked.verify = match raw.verify.as_deref() {
             None | Some("tcp") => Verify::Tcp,
@@ -317,6 +325,11 @@ fn check_meta(meta: BTreeMap<String, String>) -> Result<BTreeMap<String, String>
             let mend = "Send at most 4096 bytes a value.";
             return Err(Invalid::new(format!("meta.{key}"), format!("has {} bytes", value.len()), mend));
         }
+    }
+    let content_bytes: usize = meta.iter().map(|(key, value)| key.len() + value.len()).sum();
+    if content_bytes > MAX_CONTENT_BYTES {
+        let mend = format!("Send at most {MAX_CONTENT_BYTES} bytes in all.");
+        return Err(Invalid::new("meta", format!("has {content_bytes} bytes"), mend));
     }
     Ok(meta)
 }

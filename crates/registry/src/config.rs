@@ -32,6 +32,8 @@ pub struct Limits {
     pub per_service: usize,
     /// Instances at one host address, in the same way; all of loopback counts as one: 429.
     pub per_address: usize,
+    /// What all instances hold in bytes, about: 503. A watcher must be able to take it in as one snapshot.
+    pub bytes: usize,
     /// Watches and waiting queries: 503.
     pub watchers: usize,
     /// Links: 503.
@@ -54,6 +56,7 @@ impl Default for Limits {
             instances: 1_000_000,
             per_service: 250_000,
             per_address: 100_000,
+            bytes: 1024 * 1024 * 1024,
             watchers: 10_000,
             links: 50_000,
             connections: 65_536,

@@ -2,11 +2,12 @@
 //! link breaks. Only the registered address is dialled, and nothing is sent.
 
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use berth_catalog::Suspect;
+use dashmap::DashMap;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -18,6 +19,9 @@ use crate::telemetry::Telemetry;
 
 /// How many dials there may be at once.
 const MOST_DIALS: usize = 256;
+
+/// How many there may be at once to one host address, so that one that swallows them does not keep all places.
+const MOST_DIALS_PER_HOST: usize = 32;
 
 /// How long one may take. With what goes before and after it, an answer is there within a second.
 const DIAL_TIME: Duration = Duration::from_millis(900);
@@ -41,7 +45,28 @@ const TRY_PAUSE: Duration = Duration::from_millis(10);
 pub(crate) struct Dialer {
     places: Arc<Semaphore>,
     watches: Arc<Semaphore>,
+    hosts: Arc<DashMap<IpAddr, Arc<Semaphore>>>,
     telemetry: Telemetry,
+}
+
+/// The right to dial a host now.
+struct Turn {
+    hosts: Arc<DashMap<IpAddr, Arc<Semaphore>>>,
+    host: IpAddr,
+    of_host: Arc<Semaphore>,
+    _place_of_host: Option<OwnedSemaphorePermit>,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self._place_of_host = None;
+        // The map, this one, and nobody else.
+        let is_last = |_: &IpAddr, known: &Arc<Semaphore>| {
+            Arc::strong_count(known) == 2 && Arc::ptr_eq(known, &self.of_host)
+        };
+        self.hosts.remove_if(&self.host, is_last);
+    }
 }
 
 /// What came of a dial.
@@ -61,12 +86,12 @@ pub(crate) struct Busy;
 impl Dialer {
     pub(crate) fn new(telemetry: Telemetry) -> Self {
         let (places, watches) = (Semaphore::new(MOST_DIALS), Semaphore::new(MOST_WATCHED));
-        Self { places: Arc::new(places), watches: Arc::new(watches), telemetry }
+        Self { places: Arc::new(places), watches: Arc::new(watches), hosts: Arc::default(), telemetry }
     }
 
     /// Dials an address that somebody wants to register.
     pub(crate) async fn verify(&self, address: SocketAddr) -> Result<Dial, Busy> {
-        let _place = timeout(QUEUE_TIME, self.place()).await.ok().flatten().ok_or(Busy)?;
+        let _turn = timeout(QUEUE_TIME, self.turn(address.ip())).await.ok().flatten().ok_or(Busy)?;
         match connect(address).await {
             Ok(_) => Ok(self.count(Dial::Accepted)),
             Err(error) if is_ours(&error) => Err(Busy),
@@ -121,6 +146,19 @@ impl Dialer {
             place = again;
         }
         Dial::Accepted
+    }
+
+    /// A place among all dials, after one among those to the same host.
+    async fn turn(&self, host: IpAddr) -> Option<Turn> {
+        let hosts = Arc::clone(&self.hosts);
+        let of_host =
+            Arc::clone(&hosts.entry(host).or_insert_with(|| Arc::new(Semaphore::new(MOST_DIALS_PER_HOST))));
+        // Made first, so that a caller who gives up while it waits cleans up as well.
+        let mut turn =
+            Turn { hosts, host, of_host: Arc::clone(&of_host), _place_of_host: None, _place: None };
+        turn._place_of_host = Some(of_host.acquire_owned().await.ok()?);
+        turn._place = Some(self.place().await?);
+        Some(turn)
     }
 
     async fn place(&self) -> Option<OwnedSemaphorePermit> {

@@ -18,6 +18,8 @@ use std::time::Instant;
 use berth_daemon::{RunningClock, Shutdown};
 use berth_web::{Access, Readiness, ServeLimits, observability, protect, serve};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::info;
 
 pub use config::{Limits, Settings};
@@ -58,6 +60,8 @@ pub async fn run(listeners: Vec<TcpListener>, settings: Settings, shutdown: &Shu
     let router = api.router().merge(observability(readiness, Arc::new(telemetry.registry())));
     let router = protect(router, access, limits.body_bytes);
     let serving = ServeLimits { max_connections: limits.connections, ..ServeLimits::default() };
+    let ticked = Arc::new(Notify::new());
+    let eviction = AbortOnDropHandle::new(tokio::spawn(evict(Arc::clone(&store), Arc::clone(&ticked))));
     for addr in addresses {
         info!(%addr, "registry listening");
     }
@@ -66,7 +70,19 @@ pub async fn run(listeners: Vec<TcpListener>, settings: Settings, shutdown: &Shu
         () = dialer.dial_back(Arc::clone(&store), suspects) => {}
         () = clock.drive(|_, _| {
             gate.tick(Instant::now());
-            store.evict();
+            ticked.notify_one();
         }) => {}
+        _ = eviction => {}
+    }
+}
+
+/// Ends leases at each tick of the clock, apart from it: however many end at once, the clock goes on, and calls get
+/// their turns.
+async fn evict(store: Arc<Memory>, ticked: Arc<Notify>) {
+    loop {
+        ticked.notified().await;
+        while store.evict() {
+            tokio::task::yield_now().await;
+        }
     }
 }

@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use reqwest::Method;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::Word;
 use crate::call::Caller;
@@ -21,7 +21,8 @@ const GATHERING_TIME: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub(super) enum Command {
     Add(RunName, mpsc::UnboundedSender<Word>),
-    Renew,
+    /// The registry has forgotten the run meanwhile and knows it again.
+    Renew(RunName),
     Remove(RunName),
 }
 
@@ -39,12 +40,16 @@ pub(super) struct Holder {
     due: Option<Instant>,
     backoff: Backoff,
     slow_backoff: Backoff,
+    /// Whether it was told that there is no link: once is enough.
+    warned: bool,
 }
 
 struct Owner {
     words: mpsc::UnboundedSender<Word>,
     /// Whether the link that was asked for last names the run.
     is_named: bool,
+    /// Whether the registry knows the run: it is not named until its owner has registered it again.
+    is_known: bool,
 }
 
 impl Holder {
@@ -58,6 +63,7 @@ impl Holder {
             due: None,
             backoff: Backoff::between(Duration::from_millis(200), Duration::from_secs(5)),
             slow_backoff: Backoff::slow(),
+            warned: false,
         }
     }
 
@@ -78,10 +84,15 @@ impl Holder {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Add(run, words) => {
-                self.owners.insert(run, Owner { words, is_named: false });
+                self.owners.insert(run, Owner { words, is_named: false, is_known: true });
                 self.due = Some(Instant::now() + GATHERING_TIME);
             }
-            Command::Renew => self.due = Some(Instant::now() + GATHERING_TIME),
+            Command::Renew(run) => {
+                if let Some(owner) = self.owners.get_mut(&run) {
+                    owner.is_known = true;
+                    self.due = Some(Instant::now() + GATHERING_TIME);
+                }
+            }
             Command::Remove(run) => {
                 self.owners.remove(&run);
                 if self.owners.is_empty() {
@@ -93,8 +104,12 @@ impl Holder {
 
     fn open(&mut self) {
         self.due = None;
-        self.owners.values_mut().for_each(|owner| owner.is_named = true);
-        let body = LinkRequest { instances: self.owners.keys().cloned().collect() };
+        self.owners.values_mut().for_each(|owner| owner.is_named = owner.is_known);
+        let named = self.owners.iter().filter(|(_, owner)| owner.is_named);
+        let body = LinkRequest { instances: named.map(|(run, _)| run.clone()).collect() };
+        if body.instances.is_empty() {
+            return;
+        }
         let request = self.caller.open(Method::POST, self.caller.url("v1/link")).json(&body);
         self.opening = Some(EventStream::open(self.caller.clone(), request).boxed());
     }
@@ -105,6 +120,7 @@ impl Holder {
             Ok(stream) => {
                 self.backoff.reset();
                 self.slow_backoff.reset();
+                self.warned = false;
                 self.stream = Some(stream);
                 self.tell_named(&Word::Linked);
             }
@@ -115,7 +131,8 @@ impl Holder {
     fn heard(&mut self, event: Result<Event, Failure>) {
         match event.and_then(|event| decode(&event)) {
             Ok(Some((run, word))) => {
-                if let Some(owner) = self.owners.get(&run) {
+                if let Some(owner) = self.owners.get_mut(&run) {
+                    owner.is_known &= !matches!(word, Word::Ended(_));
                     // An owner that is gone says so by the next command.
                     let _ = owner.words.send(word);
                 }
@@ -130,7 +147,13 @@ impl Holder {
     }
 
     fn failed(&mut self, failure: &Failure) {
-        debug!(registry = %self.caller.address(), ?failure, "no link");
+        let registry = self.caller.address();
+        debug!(%registry, ?failure, "no link");
+        if let Failure::Denied { why } | Failure::NoStream { why } = failure
+            && !std::mem::replace(&mut self.warned, true)
+        {
+            warn!(%registry, why, "no link can be held: a crash is seen only when the lease ends");
+        }
         let pause = match failure {
             Failure::Lost { retry_after, .. } => {
                 self.backoff.next_pause().max(Backoff::spread(retry_after.unwrap_or_default()))

@@ -85,7 +85,7 @@ impl Links {
 impl Linked {
     /// The registry has forgotten the run meanwhile and knows it again: it must be told whose it is.
     pub(crate) fn renew(&self) {
-        let _ = self.link.commands.send(Command::Renew);
+        let _ = self.link.commands.send(Command::Renew(self.run.clone()));
     }
 
     /// The next word. It may be dropped while it waits: nothing is lost.

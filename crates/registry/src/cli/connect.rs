@@ -27,8 +27,6 @@ pub(super) struct Connect {
 impl Connect {
     /// Makes a call at every registry at the same time. Returns the answers of those that gave one, at least one;
     /// of the others a warning tells.
-    ///
-    /// When nobody did it, the error of one that could be reached says more than that of one that could not.
     pub(super) async fn call<T, F>(&self, call: impl Fn(Lookup) -> F) -> Result<Vec<T>>
     where
         F: Future<Output = Result<T, Error>>,
@@ -46,12 +44,7 @@ impl Connect {
             failures.iter().for_each(|error| warn!("{error}"));
             return Ok(answers);
         }
-        let reached = failures.iter().position(|error| !matches!(error, Error::Unreachable { .. }));
-        match failures.into_iter().nth(reached.unwrap_or(0)) {
-            Some(error @ Error::Unreachable { .. }) => Err(unreachable(error)),
-            Some(error) => Err(error.into()),
-            None => Err(anyhow!("no registry is named")),
-        }
+        Err(most_telling(failures))
     }
 
     /// All registries, at least one.
@@ -71,8 +64,18 @@ impl Connect {
     }
 }
 
+/// When nobody did it, the error of one that could be reached says more than that of one that could not.
+pub(super) fn most_telling(failures: Vec<Error>) -> anyhow::Error {
+    let reached = failures.iter().position(|error| !matches!(error, Error::Unreachable { .. }));
+    match failures.into_iter().nth(reached.unwrap_or(0)) {
+        Some(error @ Error::Unreachable { .. }) => unreachable(error),
+        Some(error) => error.into(),
+        None => anyhow!("no registry is named"),
+    }
+}
+
 /// Repeats a call that the registry asks to repeat within moments, as it does after it stood still.
-async fn patiently<T, F>(mut call: impl FnMut() -> F) -> Result<T, Error>
+pub(super) async fn patiently<T, F>(mut call: impl FnMut() -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,
 {

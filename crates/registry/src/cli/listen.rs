@@ -18,8 +18,9 @@ use super::wrong_usage;
 /// What runs at the end has this long: streams end at once, and calls take milliseconds.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Kept free of connections: for dials (256 at once), for refusals, and for the process itself.
-const RESERVED_DESCRIPTORS: usize = 512;
+/// Kept free of connections: for dials and for dial-backs that are watched (256 each), for connections that are being
+/// refused (64), and for the process itself.
+const RESERVED_DESCRIPTORS: usize = 640;
 
 /// How often another free port is tried when the one of 127.0.0.1 is taken on ::1.
 const PORT_TRIES: usize = 16;
@@ -59,6 +60,9 @@ struct LimitFlags {
     /// The most instances at one host address, counted in the same way; then 429
     #[arg(long, value_name = "N", default_value_t = Limits::default().per_address)]
     max_per_address: usize,
+    /// What all instances may hold, in bytes, about; then 503
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().bytes)]
+    max_bytes: usize,
     /// The most watches and waiting queries; then 503
     #[arg(long, value_name = "N", default_value_t = Limits::default().watchers)]
     max_watchers: usize,
@@ -123,6 +127,7 @@ impl LimitFlags {
             instances: self.max_instances,
             per_service: self.max_per_service,
             per_address: self.max_per_address,
+            bytes: self.max_bytes,
             watchers: self.max_watchers,
             links: self.max_links,
             connections,

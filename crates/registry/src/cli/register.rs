@@ -9,7 +9,7 @@ use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
 use tracing::warn;
 
-use super::connect::{Connect, block_on};
+use super::connect::{Connect, block_on, most_telling, patiently};
 use super::output::{self, Format};
 use super::wrong_usage;
 
@@ -74,12 +74,9 @@ impl Register {
         if self.hold {
             return block_on(self.keep(id, registration));
         }
-        let service = &self.name.service;
-        let call = self.connect.call(async |lookup| lookup.register(service, &id, &registration).await);
-        let registered: Vec<Registered> = block_on(call)?;
-        let Some(first) = registered.first() else { bail!("no registry is named") };
+        let first = block_on(self.register_everywhere(&id, registration))?;
         match self.output {
-            Format::Json => output::json(first)?,
+            Format::Json => output::json(&first)?,
             Format::Table => print_table(&first.instance)?,
         }
         let ttl_s = f64::from(first.instance.ttl_s);
@@ -87,6 +84,33 @@ impl Register {
             "it is listed for {ttl_s} s: repeat this before, or renew its lease, or use --hold, to keep it"
         );
         Ok(())
+    }
+
+    /// The first registry that is there makes the run, or knows it; the others are told the same one.
+    async fn register_everywhere(
+        &self,
+        id: &InstanceId,
+        mut registration: Registration,
+    ) -> Result<Registered> {
+        let service = &self.name.service;
+        let mut first: Option<Registered> = None;
+        let mut failures = Vec::new();
+        for lookup in self.connect.lookups()? {
+            match patiently(|| lookup.register(service, id, &registration)).await {
+                Ok(registered) => {
+                    registration.run = Some(registered.instance.run);
+                    first.get_or_insert(registered);
+                }
+                Err(error) => failures.push(error),
+            }
+        }
+        match first {
+            Some(first) => {
+                failures.iter().for_each(|error| warn!("{error}"));
+                Ok(first)
+            }
+            None => Err(most_telling(failures)),
+        }
     }
 
     /// Holds lease and link until a signal comes.
@@ -105,7 +129,9 @@ impl Register {
         let mut states = kept.states();
         let held = async {
             kept.registered().await?;
-            self.print_kept(kept.id(), kept.run()).await?;
+            if let Err(error) = self.print_kept(kept.id(), kept.run()).await {
+                warn!("it is registered, but cannot be shown: {error:#}");
+            }
             let ended = states.wait_for(|state| state.ended.is_some()).await;
             match ended.ok().and_then(|state| state.ended.clone()) {
                 Some(why) => bail!("the registration was ended: {why}"),

@@ -6,6 +6,7 @@ use berth_client::{Backoff, Error, Lookup};
 use clap::Args;
 use futures_util::future::select_all;
 use tokio::time::{Instant, sleep_until};
+use tracing::warn;
 
 use super::connect::{Connect, block_on};
 use super::output::{self, Format};
@@ -63,29 +64,47 @@ pub(super) async fn until_found(
     query: &model::Query,
     time: Option<Duration>,
 ) -> Result<Found> {
-    let deadline = time.map(|time| Instant::now() + time);
-    let waits = connect.lookups()?.into_iter().map(|lookup| Box::pin(wait_at(lookup, query, deadline)));
-    let mut waits: Vec<_> = waits.collect();
+    // A time beyond all calendars is for ever.
+    let deadline = time.and_then(|time| Instant::now().checked_add(time));
+    let lookups = connect.lookups()?;
+    let wait = |lookup: &Lookup| Box::pin(wait_at(lookup.clone(), query, deadline));
+    let mut waits: Vec<_> = lookups.iter().map(wait).collect();
+    let mut failure = None;
     while !waits.is_empty() {
         let (outcome, _, rest) = select_all(waits).await;
-        if outcome? {
-            let found = united(connect, query).await?;
-            if !found.instances.is_empty() {
-                return Ok(found);
+        waits = rest;
+        match outcome {
+            Ok(Some(lookup)) => {
+                let found = united(connect, query).await?;
+                if !found.instances.is_empty() {
+                    return Ok(found);
+                }
+                // It left again.
+                waits.push(wait(&lookup));
+            }
+            Ok(None) => {}
+            // The others may still find one.
+            Err(error) => {
+                if !waits.is_empty() {
+                    warn!("{error}");
+                }
+                failure = Some(error);
             }
         }
-        waits = rest;
+    }
+    if let Some(failure) = failure.filter(|_| lookups.len() == 1) {
+        return Err(failure);
     }
     bail!("no instance of {query} came within {}", humantime::format_duration(time.unwrap_or_default()))
 }
 
-/// False when the time is over.
-async fn wait_at(lookup: Lookup, query: &model::Query, deadline: Option<Instant>) -> Result<bool> {
+/// The registry that has one; none when the time is over.
+async fn wait_at(lookup: Lookup, query: &model::Query, deadline: Option<Instant>) -> Result<Option<Lookup>> {
     let mut backoff = Backoff::new();
     loop {
         let left = deadline.map_or(MOST_PER_CALL, |deadline| deadline - Instant::now());
         match lookup.wait(query, left.min(MOST_PER_CALL)).await {
-            Ok(found) if !found.instances.is_empty() => return Ok(true),
+            Ok(found) if !found.instances.is_empty() => return Ok(Some(lookup)),
             Ok(_) => backoff.reset(),
             Err(error) if error.is_passing() => {
                 let pause = backoff.next_pause().max(error.retry_after().unwrap_or_default());
@@ -98,7 +117,7 @@ async fn wait_at(lookup: Lookup, query: &model::Query, deadline: Option<Instant>
             Err(error) => return Err(error.into()),
         }
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            return Ok(false);
+            return Ok(None);
         }
     }
 }

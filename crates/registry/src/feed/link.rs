@@ -22,7 +22,17 @@ pub(crate) fn link(
     counted: Counted,
 ) -> impl Stream<Item = Bytes> + Send + 'static {
     let first = encode::tick(store.journal.head());
-    let linked = Linked { store, open, stop, ticks: ticks(), _place: place, _counted: counted };
+    let is_idle = open.is_idle();
+    let linked = Linked {
+        store,
+        open,
+        stop,
+        ticks: ticks(),
+        is_idle,
+        has_said_all: false,
+        _place: place,
+        _counted: counted,
+    };
     let rest = stream::unfold(linked, async |mut linked| {
         let bytes = linked.next().await?;
         Some((bytes, linked))
@@ -35,12 +45,19 @@ struct Linked {
     open: OpenLink,
     stop: CancellationToken,
     ticks: Interval,
+    // None of its runs lives: it ends when it has said so, and does not take the place of one that is of use.
+    is_idle: bool,
+    has_said_all: bool,
     _place: OwnedSemaphorePermit,
     _counted: Counted,
 }
 
 impl Linked {
     async fn next(&mut self) -> Option<Bytes> {
+        if self.has_said_all {
+            return None;
+        }
+        self.has_said_all = self.is_idle;
         tokio::select! {
             () = self.stop.cancelled() => None,
             words = self.open.mailbox().take() => {

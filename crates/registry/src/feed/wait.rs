@@ -1,6 +1,7 @@
 use std::time::Duration;
 
-use berth_model::{Query, Revision};
+use berth_catalog::Event;
+use berth_model::{ChangeKind, Query, Revision};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -37,7 +38,7 @@ pub(crate) async fn wait(
     loop {
         // First the bell is muted, then the log is read: a change after the reading rings it again.
         bell.borrow_and_update();
-        match concerns(store, query, &mut cursor).await {
+        match concerns(store, query, waiting, &mut cursor).await {
             News::None => {}
             News::Some if waiting == Waiting::ForMatch => {
                 reading = store.read(Some(&query.service));
@@ -46,6 +47,9 @@ pub(crate) async fn wait(
                 }
             }
             News::Some => return store.read(Some(&query.service)),
+        }
+        if Instant::now() >= deadline {
+            return store.read(Some(&query.service));
         }
         tokio::select! {
             () = stop.cancelled() => return store.read(Some(&query.service)),
@@ -62,8 +66,12 @@ enum News {
     None,
 }
 
-/// Whether anything happened in the query's service after the cursor, which moves on to the newest entry.
-async fn concerns(store: &Memory, query: &Query, cursor: &mut Revision) -> News {
+/// Whether what is waited for may have happened after the cursor, which moves on to the newest entry.
+async fn concerns(store: &Memory, query: &Query, waiting: Waiting, cursor: &mut Revision) -> News {
+    let is_news = |event: &Event| match waiting {
+        Waiting::ForMatch => event.kind != ChangeKind::Left && query.matches(&event.instance),
+        Waiting::ForChange(_) => event.instance.service == query.service,
+    };
     loop {
         if cursor.epoch != store.journal.head().epoch {
             return News::Some;
@@ -75,7 +83,7 @@ async fn concerns(store: &Memory, query: &Query, cursor: &mut Revision) -> News 
         };
         let Some(last) = entries.last() else { return News::None };
         *cursor = last.revision;
-        if entries.iter().any(|entry| entry.event.instance.service == query.service) {
+        if entries.iter().any(|entry| is_news(&entry.event)) {
             return News::Some;
         }
         // Whoever writes all these changes to other services must get a turn.

@@ -75,7 +75,8 @@ impl Watcher {
             // First the bell is muted, then the log is read: a change after the reading rings it again.
             self.bell.borrow_and_update();
             let Some((cursor, entries)) = self.read_on() else {
-                let (revision, encoded) = self.snapshots.encoded(&self.store, self.service.as_ref()).await;
+                // A watcher for whom there is no snapshot comes again.
+                let (revision, encoded) = self.snapshots.encoded(&self.store, self.service.as_ref()).await?;
                 (self.cursor, self.unsent) = (Some(revision), encoded);
                 continue;
             };

@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use berth_catalog::{ChangeLog, Event, Gap};
@@ -14,6 +15,20 @@ pub(crate) struct Journal {
     // Held for a few instructions, never over an `.await`; renewals never take it.
     log: Mutex<ChangeLog<Arc<Entry>>>,
     bell: watch::Sender<()>,
+    // Snapshots that are being read.
+    readings: AtomicUsize,
+}
+
+/// So many times as much is kept while a snapshot is read: it needs all changes that are made meanwhile.
+const SLACK: usize = 8;
+
+/// A snapshot that is being read.
+pub(super) struct BeingRead<'a>(&'a AtomicUsize);
+
+impl Drop for BeingRead<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// One change with its place in history.
@@ -42,18 +57,25 @@ impl Entry {
 impl Journal {
     pub(crate) fn new(epoch: u64, most_entries: usize, most_bytes: usize) -> Self {
         let log = Mutex::new(ChangeLog::new(most_entries, most_bytes));
-        Self { epoch, log, bell: watch::Sender::new(()) }
+        Self { epoch, log, bell: watch::Sender::new(()), readings: AtomicUsize::new(0) }
     }
 
     /// Appends changes of one record, whose shard the caller has locked.
     pub(super) fn append(&self, events: &[Event]) {
         let mut log = self.log();
+        let factor = if self.readings.load(Ordering::Relaxed) > 0 { SLACK } else { 1 };
         for event in events {
-            log.append(size_bytes(&event.instance), |sequence| {
+            log.append_within(factor, size_bytes(&event.instance), |sequence| {
                 let revision = self.revision(sequence);
                 Arc::new(Entry { event: event.clone(), revision, encoded: OnceLock::new() })
             });
         }
+    }
+
+    /// Keeps more of the log until the guard is dropped.
+    pub(super) fn being_read(&self) -> BeingRead<'_> {
+        self.readings.fetch_add(1, Ordering::Relaxed);
+        BeingRead(&self.readings)
     }
 
     /// Wakes the watchers.
@@ -87,7 +109,7 @@ impl Journal {
 }
 
 /// What an entry holds, about: the instance, its JSON, and what goes with them.
-fn size_bytes(instance: &Instance) -> usize {
+pub(super) fn size_bytes(instance: &Instance) -> usize {
     const FIXED_BYTES: usize = 1024;
     const PAIR_BYTES: usize = 128;
     let meta: usize =

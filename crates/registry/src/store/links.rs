@@ -38,6 +38,24 @@ struct Words {
     overflowed: bool,
 }
 
+impl Words {
+    /// Several changes of a run that wait are one, whose last word counts member by member.
+    fn merge(&mut self, told: &Told) -> bool {
+        let Told::Asked(run, later) = told else { return false };
+        let of_run = self.waiting.iter_mut().rev().find(|waiting| match waiting {
+            Told::Asked(other, _) => other == run,
+            Told::Ended(ended) => ended.run == *run,
+        });
+        let Some(Told::Asked(_, patch)) = of_run else { return false };
+        patch.draining = later.draining.or(patch.draining);
+        patch.weight = later.weight.or(patch.weight);
+        if later.meta.is_some() {
+            patch.meta.clone_from(&later.meta);
+        }
+        true
+    }
+}
+
 impl Links {
     pub(super) fn open(&self, link: LinkId) -> Arc<Mailbox> {
         let mailbox = Arc::new(Mailbox::default());
@@ -56,13 +74,18 @@ impl Links {
             Word::Asked(patch) => Told::Asked(run, patch.clone()),
             Word::Ended(reason) => Told::Ended(LinkEnded { run, reason: Some(*reason) }),
         };
-        self.boxes.view(&notice.link, |_, mailbox| mailbox.put(told));
+        for link in &notice.links {
+            self.boxes.view(link, |_, mailbox| mailbox.put(told.clone()));
+        }
     }
 }
 
 impl Mailbox {
     pub(super) fn put(&self, told: Told) {
         let mut words = self.words();
+        if words.merge(&told) {
+            return;
+        }
         if words.waiting.len() < MOST_WAITING {
             words.waiting.push_back(told);
         } else {

@@ -6,16 +6,22 @@ use std::time::Duration;
 
 use berth_catalog::{Accepted, Deadlines, Event, LinkId, Offer, Record, Refusal, Step, Suspect, Ticket};
 use berth_daemon::RunningClock;
-use berth_model::{ChangeKind, Instance, InstanceId, Patch, Reason, Revision, Run, ServiceName, Ttl};
+use berth_model::{
+    ChangeKind, Instance, InstanceId, Patch, Reason, Revision, Run, RunName, ServiceName, Ttl,
+};
 use dashmap::DashMap;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
 use super::Journal;
-use super::links::{Links, Mailbox};
+use super::journal::size_bytes;
+use super::links::{Links, Mailbox, Told};
 use super::places::{Host, Places};
 use crate::Limits;
 use crate::telemetry::Telemetry;
+
+/// So many leases are ended before others get a turn.
+const EVICTION_BATCH: usize = 256;
 
 /// What tells one record from all others.
 pub type Key = (ServiceName, InstanceId);
@@ -34,6 +40,8 @@ pub struct Memory {
     pub(super) clock: RunningClock,
     telemetry: Telemetry,
     records: AtomicUsize,
+    // What the live instances hold, about.
+    size_bytes: AtomicUsize,
     limits: Limits,
     // For tickets and links.
     numbers: AtomicU64,
@@ -45,6 +53,7 @@ pub struct Memory {
 pub(super) struct Slot {
     pub(super) record: Record,
     host: Host,
+    size_bytes: usize,
 }
 
 /// Runs whose links broke, to be dialled back.
@@ -97,6 +106,7 @@ impl Memory {
             clock,
             telemetry,
             records: AtomicUsize::new(0),
+            size_bytes: AtomicUsize::new(0),
             limits,
             numbers: AtomicU64::new(1),
             suspects,
@@ -144,6 +154,9 @@ impl Memory {
     /// # Errors
     /// None lives.
     pub fn patch(&self, key: &Key, patch: &Patch) -> Result<Arc<Instance>, Denied> {
+        if patch.meta.is_some() && self.size_bytes.load(Ordering::Relaxed) >= self.limits.bytes {
+            return Err(Denied::Full);
+        }
         self.update(key, None, |record, now, events| {
             let (instance, event) = record.patch(patch, now)?;
             events.extend(event);
@@ -163,13 +176,13 @@ impl Memory {
         Ok(self.journal.head())
     }
 
-    /// Ends every lease that is over; called by the clock.
-    pub(crate) fn evict(&self) {
+    /// Ends some of the leases that are over. False when there are no more.
+    pub(crate) fn evict(&self) -> bool {
         // Read once: a record's own reading comes later, so that what is due here is over there.
         let now = self.clock.now();
-        loop {
+        for _ in 0..EVICTION_BATCH {
             let due = self.deadlines().pop_due(now);
-            let Some((at, key)) = due else { return };
+            let Some((at, key)) = due else { return false };
             // A record that went meanwhile has nothing to end.
             let _ = self.update(&key, None, |record, now, events| {
                 record.dequeued(at);
@@ -177,6 +190,7 @@ impl Memory {
                 Ok(())
             });
         }
+        true
     }
 
     pub(super) fn open_mailbox(&self) -> (LinkId, Arc<Mailbox>) {
@@ -184,12 +198,17 @@ impl Memory {
         (link, self.links.open(link))
     }
 
-    /// Names a run by a link. Returns what its owner has yet to hear, or why the run ended, as far as known.
-    pub(super) fn hold(&self, key: &Key, run: Run, link: LinkId) -> Result<Option<Patch>, Option<Reason>> {
+    /// Names a run by a link, and puts what its owner has yet to hear into the mailbox, before any later word can
+    /// come. Or says why the run ended, as far as that is known.
+    pub(super) fn hold(&self, run: &RunName, link: LinkId, mailbox: &Mailbox) -> Result<(), Option<Reason>> {
+        let key = (run.service.clone(), run.id.clone());
         let mut reason = None;
-        let held = self.update(key, None, |record, now, _| {
-            reason = record.reason_of(run, now);
-            record.hold(run, link, now)
+        let held = self.update(&key, None, |record, now, _| {
+            reason = record.reason_of(run.run, now);
+            if let Some(asked) = record.hold(run.run, link, now)? {
+                mailbox.put(Told::Asked(run.clone(), asked));
+            }
+            Ok(())
         });
         held.map_err(|_| reason)
     }
@@ -200,7 +219,7 @@ impl Memory {
         for key in keys {
             let lost = self.update(key, None, |record, _, _| Ok(record.lose(link)));
             let Ok(Some(suspect)) = lost else { continue };
-            if !self.is_outlived(key, suspect) {
+            if !self.is_outlived(key, suspect) && suspect.dialled {
                 // Without a receiver the registry is ending.
                 let _ = self.suspects.send((key.clone(), suspect));
             }
@@ -300,6 +319,9 @@ impl Memory {
         id: &InstanceId,
         host: Host,
     ) -> Result<(), Denied> {
+        if self.size_bytes.load(Ordering::Relaxed) >= self.limits.bytes {
+            return Err(Denied::Full);
+        }
         let known = slots.get(id);
         if known.is_none_or(|slot| slot.host != host) && self.places.records(host) >= self.limits.per_address
         {
@@ -314,12 +336,16 @@ impl Memory {
         let reserve = |records| (records < self.limits.instances).then_some(records + 1);
         self.records.fetch_update(Ordering::Relaxed, Ordering::Relaxed, reserve).map_err(|_| Denied::Full)?;
         self.places.count(host);
-        slots.insert(id.clone(), Box::new(Slot { record: Record::default(), host }));
+        slots.insert(id.clone(), Box::new(Slot { record: Record::default(), host, size_bytes: 0 }));
         Ok(())
     }
 
     /// What must be known of a change before anybody else sees the record again.
     fn note(&self, key: &Key, slot: &mut Slot, event: &Event) {
+        let size = if event.kind == ChangeKind::Left { 0 } else { size_bytes(&event.instance) };
+        let before = std::mem::replace(&mut slot.size_bytes, size);
+        self.size_bytes.fetch_add(size, Ordering::Relaxed);
+        self.size_bytes.fetch_sub(before, Ordering::Relaxed);
         let address = event.instance.address();
         match event.kind {
             ChangeKind::Joined => {

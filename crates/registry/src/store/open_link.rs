@@ -25,14 +25,17 @@ impl OpenLink {
         let mut keys = Vec::with_capacity(runs.len());
         for run in runs {
             let key = (run.service.clone(), run.id.clone());
-            match store.hold(&key, run.run, id) {
-                Ok(Some(asked)) => mailbox.put(Told::Asked(run, asked)),
-                Ok(None) => {}
+            match store.hold(&run, id, &mailbox) {
+                Ok(()) => keys.push(key),
                 Err(reason) => mailbox.put(Told::Ended(LinkEnded { run, reason })),
             }
-            keys.push(key);
         }
         Self { store: Arc::clone(store), id, keys, mailbox, stop }
+    }
+
+    /// Whether none of its runs lives: then it is good for nothing but to say so.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.keys.is_empty()
     }
 
     pub(crate) fn mailbox(&self) -> &Mailbox {

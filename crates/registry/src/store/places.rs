@@ -1,4 +1,4 @@
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use berth_model::{InstanceId, ServiceName};
 use dashmap::DashMap;
@@ -57,13 +57,17 @@ impl Places {
     }
 }
 
-/// A host address as it is counted: all of loopback is one, because whoever has one of it has all.
+/// A host address as it is counted. All of loopback is one, and so is a network of IPv6 (/64): whoever has one address
+/// of it has all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Host(IpAddr);
 
 impl From<IpAddr> for Host {
     fn from(address: IpAddr) -> Self {
-        let address = address.to_canonical();
-        Self(if address.is_loopback() { Ipv4Addr::LOCALHOST.into() } else { address })
+        Self(match address.to_canonical() {
+            loopback if loopback.is_loopback() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
+            v4 @ IpAddr::V4(_) => v4,
+        })
     }
 }

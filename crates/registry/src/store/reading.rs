@@ -51,9 +51,10 @@ impl Reading {
 impl Memory {
     /// The state at one revision: the module's head tells why it is exact.
     pub(crate) fn read(&self, service: Option<&ServiceName>) -> Reading {
+        let _being_read = self.journal.being_read();
         loop {
             let mut reading = self.read_records(service);
-            // It fails when the log was overrun while the map was read.
+            // It fails when even the longer log was overrun while the map was read.
             let Ok(entries) = self.journal.since(reading.revision.sequence, usize::MAX) else { continue };
             for entry in entries {
                 reading.revision = entry.revision;

@@ -5,12 +5,25 @@ use reqwest::StatusCode;
 use serde_json::json;
 
 use crate::harness::{Events, Running, start};
-use crate::ports::{listening, refusing};
+use crate::ports::{closing, listening, refusing};
 use crate::raw::Raw;
 
 async fn put(registry: &Running, place: &str, run: &str, port: u16) {
     let body = json!({"port": port, "run": run, "ttl_s": 3600});
     assert!(registry.put(place, body).await.0.is_success());
+}
+
+/// Registers a run whose address is dialled.
+async fn put_dialled(registry: &Running, place: &str, run: &str, port: u16) {
+    let body = json!({"port": port, "run": run, "ttl_s": 3600, "verify": "tcp"});
+    assert!(registry.put(place, body).await.0.is_success());
+}
+
+/// Registers a run that listens while it does, and then no more.
+async fn put_and_close(registry: &Running, place: &str, run: &str) {
+    let (listener, port) = closing();
+    put_dialled(registry, place, run, port).await;
+    drop(listener);
 }
 
 async fn watch(registry: &Running) -> Events {
@@ -30,7 +43,7 @@ async fn refused_dials(registry: &Running) -> u64 {
 
 /// Whoever was a suspect before this call has been dialled when it returns: suspects are dialled in turn.
 async fn settle(registry: &Running, events: &mut Events) {
-    put(registry, "probe/probe", "1", refusing()).await;
+    put_and_close(registry, "probe/probe", "1").await;
     assert_eq!(events.change().await.kind, ChangeKind::Joined);
     let links = registry.metric("registry_links").await;
     drop(registry.link(&[("probe/probe", "1")]).await);
@@ -41,8 +54,8 @@ async fn settle(registry: &Running, events: &mut Events) {
 #[tokio::test]
 async fn a_lost_link_and_a_closed_port_are_a_crash_that_every_watcher_sees() {
     let registry = start().await;
-    put(&registry, "web/a", "5", refusing()).await;
-    put(&registry, "web/unlinked", "5", refusing()).await;
+    put_and_close(&registry, "web/a", "5").await;
+    put_and_close(&registry, "web/unlinked", "5").await;
     let mut watchers = Vec::new();
     for query in ["", "", "?service=web"] {
         watchers.push(registry.watch(query, None).await);
@@ -64,18 +77,51 @@ async fn a_lost_link_and_a_closed_port_are_a_crash_that_every_watcher_sees() {
 async fn a_lost_link_and_an_open_port_are_left_to_the_lease() {
     let registry = start().await;
     let (_listener, port) = listening().await;
-    registry.put("web/a", json!({"port": port, "run": "5", "ttl_s": 2})).await;
+    registry.put("web/a", json!({"port": port, "run": "5", "ttl_s": 2, "verify": "tcp"})).await;
     let mut events = watch(&registry).await;
     drop(registry.link(&[("web/a", "5")]).await);
     assert_left(&events.change().await, "a", Reason::Expired);
-    assert_eq!(registry.metric("registry_dials_total{outcome=\"accepted\"}").await, 1, "it was dialled");
+    assert_eq!(
+        registry.metric("registry_dials_total{outcome=\"accepted\"}").await,
+        2,
+        "before it was listed, and now"
+    );
+}
+
+#[tokio::test]
+async fn a_run_that_was_never_reached_is_left_to_its_lease() {
+    let registry = start().await;
+    let body = json!({"port": refusing(), "run": "5", "ttl_s": 2});
+    assert!(registry.put("web/a", body).await.0.is_success());
+    let mut events = watch(&registry).await;
+    drop(registry.link(&[("web/a", "5")]).await);
+    assert_left(&events.change().await, "a", Reason::Expired);
+    assert_eq!(refused_dials(&registry).await, 0);
+}
+
+/// Whoever it is that opens another link: the owner's stays, hears everything, and its loss alone is a crash.
+#[tokio::test]
+async fn a_second_link_takes_nothing_from_the_first() {
+    let registry = start().await;
+    let mut events = watch(&registry).await;
+    put_and_close(&registry, "web/a", "5").await;
+    assert_eq!(events.change().await.kind, ChangeKind::Joined);
+    let mut first = registry.link(&[("web/a", "5")]).await;
+    drop(registry.link(&[("web/a", "5")]).await);
+    registry.links_are(1).await;
+    settle(&registry, &mut events).await;
+    registry.patch("web/a", json!({"draining": true})).await;
+    assert_eq!(first.word().await.0, "drain");
+    assert!(events.change().await.instance.draining);
+    drop(first);
+    assert_left(&events.change().await, "a", Reason::Crashed);
 }
 
 #[tokio::test]
 async fn a_second_link_takes_over_from_the_first() {
     let registry = start().await;
     let mut events = watch(&registry).await;
-    put(&registry, "web/a", "5", refusing()).await;
+    put_and_close(&registry, "web/a", "5").await;
     assert_eq!(events.change().await.kind, ChangeKind::Joined);
     let first = registry.link(&[("web/a", "5")]).await;
     let mut second = registry.link(&[("web/a", "5")]).await;
@@ -94,10 +140,11 @@ async fn a_second_link_takes_over_from_the_first() {
 async fn one_link_speaks_for_all_runs_of_a_process() {
     let registry = start().await;
     let (_listener, open) = listening().await;
-    let closed = refusing();
+    let (closing, closed) = closing();
     for (place, port) in [("web/a", closed), ("web/b", open), ("api/c", closed), ("api/d", closed)] {
-        put(&registry, place, "5", port).await;
+        put_dialled(&registry, place, "5", port).await;
     }
+    drop(closing);
     let mut events = watch(&registry).await;
     let _other = registry.link(&[("api/d", "5")]).await;
     drop(registry.link(&[("web/a", "5"), ("web/b", "5"), ("api/c", "5"), ("none/such", "5")]).await);
@@ -116,13 +163,13 @@ async fn one_link_speaks_for_all_runs_of_a_process() {
 #[tokio::test]
 async fn a_link_of_a_run_that_was_deregistered_is_no_crash() {
     let registry = start().await;
-    put(&registry, "web/a", "5", refusing()).await;
+    put_and_close(&registry, "web/a", "5").await;
     let link = registry.link(&[("web/a", "5")]).await;
     let mut events = watch(&registry).await;
     registry.delete("web/a", "?run=5").await;
     assert_left(&events.change().await, "a", Reason::Deregistered);
     // It comes back, without a link: the old one does not speak for its new life.
-    put(&registry, "web/a", "5", refusing()).await;
+    put_and_close(&registry, "web/a", "5").await;
     assert_eq!(events.change().await.kind, ChangeKind::Joined);
     drop(link);
     registry.links_are(0).await;
@@ -134,9 +181,9 @@ async fn a_link_of_a_run_that_was_deregistered_is_no_crash() {
 #[tokio::test]
 async fn a_link_of_a_run_that_was_replaced_says_nothing_of_its_successor() {
     let registry = start().await;
-    put(&registry, "web/a", "5", refusing()).await;
+    put_and_close(&registry, "web/a", "5").await;
     let link = registry.link(&[("web/a", "5")]).await;
-    put(&registry, "web/a", "6", refusing()).await;
+    put_and_close(&registry, "web/a", "6").await;
     let mut events = watch(&registry).await;
     drop(link);
     registry.links_are(0).await;

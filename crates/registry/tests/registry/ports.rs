@@ -24,6 +24,20 @@ pub(crate) fn refusing() -> u16 {
     port
 }
 
+/// Something that listens at a port at which nobody else can when it is gone.
+pub(crate) fn closing() -> (TcpListener, u16) {
+    let bind = |port: u16| {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_reuseaddr(true).unwrap();
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], port))).unwrap();
+        socket
+    };
+    let reserved = bind(0);
+    let port = reserved.local_addr().unwrap().port();
+    std::mem::forget(reserved);
+    (bind(port).listen(64).unwrap(), port)
+}
+
 /// A port that never answers: it is listened at, but the queue of connections is full.
 pub(crate) struct Deaf {
     pub(crate) port: u16,

@@ -10,8 +10,8 @@ use crate::harness::{Events, Running, Told, limited, start, start_with};
 use crate::raw::{Raw, request};
 
 /// Changes of this size, and so many, that no buffer on the way holds them all: 18 MB.
-const META_BYTES: usize = 60_000;
-const CHANGES: u64 = 300;
+const META_BYTES: usize = 16_000;
+const CHANGES: u64 = 1_200;
 
 /// Makes a large change.
 async fn change(registry: &Running, number: u64) {

@@ -127,13 +127,9 @@ impl State {
     fn patch(&mut self, wanted: Asked) -> Outcome {
         let Some((seen, asked)) = &mut self.live else { return Outcome::Unknown };
         let patched = wanted.apply(*seen);
-        if patched != *seen {
-            *seen = patched;
-            *asked = Asked {
-                weight: wanted.weight.or(asked.weight),
-                draining: wanted.draining.or(asked.draining),
-            };
-        }
+        *seen = patched;
+        *asked =
+            Asked { weight: wanted.weight.or(asked.weight), draining: wanted.draining.or(asked.draining) };
         Outcome::Kept(patched)
     }
 
