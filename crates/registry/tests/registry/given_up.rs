@@ -25,9 +25,9 @@ fn put(place: &str, body: &Value) -> Vec<u8> {
 }
 
 /// Takes all dials to 127.0.0.1 with a port that never answers.
-async fn occupy(registry: &Running, deaf: &Deaf) -> Vec<Raw> {
+async fn occupy(registry: &Running, deaf: &Deaf, callers: usize) -> Vec<Raw> {
     let mut blockers = Vec::new();
-    for _ in 0..MOST_DIALS {
+    for _ in 0..callers {
         blockers.push(connect(registry).await);
     }
     let body = json!({"port": deaf.port, "ttl_s": 3600});
@@ -48,7 +48,7 @@ async fn occupy(registry: &Running, deaf: &Deaf) -> Vec<Raw> {
 async fn give_up_in_time(registry: &Running, deaf: &Deaf, port: u16) -> Option<Raw> {
     let mut withdrawn = connect(registry).await;
     let mut absent = connect(registry).await;
-    let blockers = occupy(registry, deaf).await;
+    let blockers = occupy(registry, deaf, MOST_DIALS).await;
     let body = json!({"port": port, "run": "5", "ttl_s": 3600});
     withdrawn.send(put("web/withdrawn", &body)).await;
     absent.send(put("web/absent", &body)).await;
@@ -97,12 +97,14 @@ async fn what_was_given_up_before_its_dial_is_never_published() {
 
 #[tokio::test]
 async fn a_host_that_swallows_dials_keeps_no_other_host_waiting() {
+    berth_daemon::raise_descriptor_limit();
     let listener = TcpListener::bind("127.0.0.2:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     until_in_time(async || {
         let registry = start().await;
         let deaf = Deaf::new().await;
-        let _blockers = occupy(&registry, &deaf).await;
+        // More than the registry dials at once to all hosts together.
+        let _blockers = occupy(&registry, &deaf, 300).await;
         let body = json!({"host": "127.0.0.2", "port": port, "verify": "tcp"});
         let (status, answer) = registry.put("web/a", body).await;
         let in_time = deaf.dials() == MOST_DIALS;
