@@ -91,7 +91,7 @@ async fn what_is_written_for_one_watcher_at_a_time_is_small() {
     let registry = start().await;
     registry.put("web/a", json!({"port": 8000, "ttl_s": 3600})).await;
     let (_, list) = registry.get("/v1/services").await;
-    for number in 0..30 {
+    for number in 0..100 {
         change(&registry, number).await;
     }
     // The head, then the size of the first chunk (RFC 9112 §7.1).
