@@ -185,15 +185,19 @@ impl Frames {
 
     /// The text of the next event; none at the clean end of the stream.
     pub(crate) async fn next(&mut self) -> Option<String> {
+        self.next_unless_cut().await.expect("a clean end")
+    }
+
+    async fn next_unless_cut(&mut self) -> reqwest::Result<Option<String>> {
         loop {
             if let Some(end) = self.buffer[self.searched..].windows(2).position(|two| two == b"\n\n") {
                 let event = self.buffer.split_to(self.searched + end + 2);
                 self.searched = 0;
-                return Some(str::from_utf8(&event).unwrap().to_owned());
+                return Ok(Some(str::from_utf8(&event).unwrap().to_owned()));
             }
             self.searched = self.buffer.len().saturating_sub(1);
-            let chunk = in_time(self.response.chunk()).await;
-            self.buffer.extend_from_slice(&chunk.unwrap()?);
+            let Some(chunk) = in_time(self.response.chunk()).await? else { return Ok(None) };
+            self.buffer.extend_from_slice(&chunk);
         }
     }
 }
@@ -239,6 +243,12 @@ impl Events {
     /// The next event; none at the end of the stream.
     pub(crate) async fn next(&mut self) -> Option<Told> {
         Some(parse(&self.frames.next().await?))
+    }
+
+    /// The next event; none when the registry has cut the stream, because it was not read for too long.
+    pub(crate) async fn next_unless_cut(&mut self) -> Option<Told> {
+        let event = self.frames.next_unless_cut().await.ok()?;
+        Some(parse(&event.expect("a stream without end")))
     }
 
     pub(crate) async fn snapshot(&mut self) -> Snapshot {
