@@ -10,7 +10,7 @@ use berth_registry::{Limits, Settings};
 use berth_web::Token;
 use clap::Args;
 use clap::error::ErrorKind as Usage;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tracing::{debug, warn};
 
 use super::wrong_usage;
@@ -21,6 +21,10 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Kept free of connections: for dials and for dial-backs that are watched (256 each), for connections that are being
 /// refused (64), and for the process itself.
 const RESERVED_DESCRIPTORS: usize = 640;
+
+/// How many connections may wait to be accepted, as far as the system allows it. After a restart everybody comes at
+/// once, and whoever finds no room here comes again a second later.
+const BACKLOG: u32 = 4096;
 
 /// How often another free port is tried when the one of 127.0.0.1 is taken on ::1.
 const PORT_TRIES: usize = 16;
@@ -109,7 +113,7 @@ impl Listen {
         let runtime = tokio::runtime::Runtime::new().context("cannot start threads")?;
         runtime.block_on(async {
             let shutdown = shutdown_on_signals(GRACE).context("cannot listen for signals")?;
-            let listeners = self.at.bind().await?;
+            let listeners = self.at.bind()?;
             berth_registry::run(listeners, settings, &shutdown).await;
             Ok(())
         })
@@ -155,10 +159,10 @@ impl Place {
         }
     }
 
-    async fn bind(self) -> Result<Vec<TcpListener>> {
+    fn bind(self) -> Result<Vec<TcpListener>> {
         match self {
-            Place::Address(address) => Ok(vec![bind(address).await?]),
-            Place::Loopback(port) => bind_loopback(port).await,
+            Place::Address(address) => Ok(vec![bind(address)?]),
+            Place::Loopback(port) => bind_loopback(port),
         }
     }
 }
@@ -190,11 +194,11 @@ impl std::fmt::Display for Place {
 }
 
 /// Both loopback addresses with one port, because `localhost` may mean either.
-async fn bind_loopback(port: u16) -> Result<Vec<TcpListener>> {
+fn bind_loopback(port: u16) -> Result<Vec<TcpListener>> {
     for _ in 0..PORT_TRIES {
-        let v4 = bind((Ipv4Addr::LOCALHOST, port).into()).await?;
+        let v4 = bind((Ipv4Addr::LOCALHOST, port).into())?;
         let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, v4.local_addr()?.port()));
-        match TcpListener::bind(v6).await {
+        match listen(v6) {
             Ok(v6) => return Ok(vec![v4, v6]),
             // The free port that the system chose for one address may be taken on the other.
             Err(error) if error.kind() == ErrorKind::AddrInUse && port == 0 => {}
@@ -208,8 +212,16 @@ async fn bind_loopback(port: u16) -> Result<Vec<TcpListener>> {
     bail!("found no port that is free on both 127.0.0.1 and ::1; name one")
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|error| explain(address, error))
+fn bind(address: SocketAddr) -> Result<TcpListener> {
+    listen(address).map_err(|error| explain(address, error))
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A restart need not wait for the old connections to be forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 fn explain(address: SocketAddr, error: io::Error) -> anyhow::Error {
