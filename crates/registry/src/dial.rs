@@ -36,9 +36,10 @@ const DYING_TIME: Duration = Duration::from_secs(1);
 /// How many of them are watched at once; others are taken for accepted, and the lease decides.
 const MOST_WATCHED: usize = 256;
 
-/// How often a dial-back is tried that was accepted and then closed, and the pause before the next.
-const MOST_TRIES: usize = 10;
-const TRY_PAUSE: Duration = Duration::from_millis(10);
+/// How often a dial-back is tried that was accepted and then closed, and the first pause; each is twice the one
+/// before, a second together.
+const MOST_TRIES: u32 = 10;
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
 
 /// Dials, a limited number at a time; clones share the limit.
 #[derive(Clone, Debug)]
@@ -126,7 +127,7 @@ impl Dialer {
     }
 
     async fn call_back(&self, address: SocketAddr, mut place: OwnedSemaphorePermit) -> Dial {
-        for _ in 0..MOST_TRIES {
+        for tries in 0..MOST_TRIES {
             let connected = connect(address).await;
             // Whoever waits to be dialled shall not wait for what follows.
             drop(place);
@@ -141,7 +142,7 @@ impl Dialer {
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
                 Err(error) => return judge(&error),
             }
-            tokio::time::sleep(TRY_PAUSE).await;
+            tokio::time::sleep(FIRST_PAUSE * 2_u32.pow(tries)).await;
             let Some(again) = self.place().await else { break };
             place = again;
         }

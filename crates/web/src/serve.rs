@@ -25,7 +25,7 @@ use crate::refuse::refuse;
 /// clients drop an idle connection, so that they do it first and no request meets a closing one.
 const HEAD_TIME: Duration = Duration::from_secs(120);
 
-/// The largest request head, in bytes.
+/// The largest request head, in bytes, about: it is looked at after each read.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// The wait after an accept that failed for want of something that others may give back.
