@@ -78,3 +78,6 @@ impl Snapshots {
         Some((reading.revision, Bytes::from_owner(Shared(encoded))))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -208,3 +208,20 @@ async fn bodies_and_names_beyond_the_limit_are_refused() {
         assert_eq!(response.json::<Value>().await.unwrap()["field"], field);
     }
 }
+
+#[tokio::test]
+async fn what_all_instances_hold_is_bounded() {
+    // An instance without meta counts as about a kilobyte.
+    let registry = start_with(limited(Limits { bytes: 10 * 1024, ..Limits::default() })).await;
+    let large = json!({"port": 8000, "run": "5", "meta": {"a": "x".repeat(4000), "b": "y".repeat(4000)}});
+    assert_eq!(registry.put("web/a", large.clone()).await.0, StatusCode::CREATED);
+    let (status, problem) = registry.put("web/b", json!({"port": 8001})).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{problem}");
+    let (status, _) = registry.patch("web/a", json!({"meta": {"a": "z"}})).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    // Whoever is there stays, may drain, and makes room when it goes.
+    assert_eq!(registry.renew("web/a", "5").await.0, StatusCode::OK);
+    assert_eq!(registry.patch("web/a", json!({"draining": true})).await.0, StatusCode::OK);
+    assert_eq!(registry.delete("web/a", "").await.0, StatusCode::OK);
+    assert_eq!(registry.put("web/b", json!({"port": 8001})).await.0, StatusCode::CREATED);
+}
