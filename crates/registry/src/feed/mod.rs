@@ -1,5 +1,5 @@
-//! What streams and waiting calls are told. [`watch`](mod@watch) follows the log, [`link`] tells owners what others
-//! did to their runs, [`wait`] blocks until a query has an answer.
+//! What streams and waiting calls are told. [`watch`](mod@watch) follows the log, [`link`](mod@link) tells owners what
+//! others did to their runs, [`wait`](mod@wait) blocks until a query has an answer, [`snapshots`] are shared.
 
 mod link;
 mod snapshots;
