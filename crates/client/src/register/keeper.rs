@@ -300,11 +300,21 @@ impl Keeper {
         if error.is_passing() {
             self.tell_trouble(Trouble::Away, error);
             let asked = Backoff::spread(error.retry_after().unwrap_or_default());
-            return Next::After(self.backoff.next_pause().max(asked));
+            return Next::After(self.next_pause().max(asked));
         }
         // Somebody has to mend this instance or the registry, and may do it while both run.
         self.tell_trouble(Trouble::Refused(error.why()), error);
         Next::After(self.slow_backoff.next_pause())
+    }
+
+    /// The pause before the next try. A lease that may still run is not left alone for so long that it ends: a
+    /// registry that stood still for a while counts hardly any of that time, and goes on where it was.
+    fn next_pause(&mut self) -> Duration {
+        let pause = self.backoff.next_pause();
+        match self.phase {
+            Phase::Register => pause,
+            Phase::Renew => pause.min(self.body.borrow().ttl_s.duration() / 6),
+        }
     }
 
     /// Ends the run everywhere: what one registry ended on purpose must not go on in another.

@@ -215,6 +215,26 @@ async fn pauses_between_tries_grow_and_honour_the_registry() {
     accept(call);
 }
 
+/// A registry that stands still counts hardly any of that time, so that the lease still runs when it goes on.
+#[tokio::test(start_paused = true)]
+async fn a_short_lease_is_not_left_alone_for_as_long_as_it_lives() {
+    let _clock = hold_clock();
+    let port = Port::reserve();
+    let mut fake = port.listen();
+    let mut settings = settings(&[&port]);
+    settings.ttl = 2.0.try_into().expect("a time to live");
+    let _registration = Registration::start(settings).expect("settings that are right");
+    accept(fake.next().await);
+    let mut unanswered = Vec::new();
+    for renewal in 0..12 {
+        let (call, pause) = next_call(&mut fake, 6 * SECOND).await;
+        assert!(is_renewal(&call), "{}", call.line());
+        // Half a second for the call, a sixth of the lease before the next one, and the test's own steps.
+        assert!(renewal == 0 || pause <= Duration::from_millis(900), "{renewal}: {pause:?}");
+        unanswered.push(call);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_refusal_is_logged_with_its_mend_and_tried_again_slowly() {
     let _clock = hold_clock();
