@@ -23,6 +23,6 @@ pub use event::Event;
 pub use link::{LinkId, Notice, Suspect, Word};
 pub use log::{ChangeLog, Gap};
 pub use offer::{Accepted, Offer, Step, Ticket};
-pub use record::Record;
+pub use record::{Patched, Record};
 pub use refusal::Refusal;
 pub use tombstones::TOMBSTONE_LIFE;

@@ -6,7 +6,7 @@ use berth_model::{Instance, Patch, Reason, Run, Verify};
 
 use crate::asked::Asked;
 use crate::deadlines::Recheck;
-use crate::link::{LinkId, Links, Suspect};
+use crate::link::{LinkId, Links, Notice, Suspect, Word};
 use crate::offer::{Accepted, Offer, Step, Ticket};
 use crate::tombstones::Tombstones;
 use crate::{Event, Refusal};
@@ -21,6 +21,9 @@ pub struct Record {
     // Where it stands in the queue of deadlines; never later than what is really due.
     queued: Option<Duration>,
 }
+
+/// What a change came to: the instance as it is now, the change, and otherwise what its owner must hear.
+pub type Patched = (Arc<Instance>, Option<Event>, Option<Notice>);
 
 #[derive(Clone, Debug)]
 struct Live {
@@ -83,23 +86,24 @@ impl Record {
         Ok(&live.instance)
     }
 
-    /// Changes the live run, as an operator does; no event when it already is that way. The change holds until
-    /// the owner has said the same.
+    /// Changes the live run, as an operator does; when it already is that way there is no event, and only its
+    /// owner must hear of it. The change holds until the owner has said the same.
     ///
     /// # Errors
     /// [`Refusal::Unknown`] when none lives.
-    pub fn patch(&mut self, patch: &Patch, now: Duration) -> Result<(Arc<Instance>, Option<Event>), Refusal> {
+    pub fn patch(&mut self, patch: &Patch, now: Duration) -> Result<Patched, Refusal> {
         let live = self.live.as_mut().filter(|live| now < live.deadline).ok_or(Refusal::Unknown)?;
         let mut patched = Instance::clone(&live.instance);
         patch.apply(&mut patched);
         // Also when nothing changes: the owner may be about to say something else.
         live.asked.ask(patch);
         if patched == *live.instance {
-            return Ok((Arc::clone(&live.instance), None));
+            let notice = live.links.notice(|| Word::Asked(patch.clone()));
+            return Ok((Arc::clone(&live.instance), None, notice));
         }
         live.instance = Arc::new(patched);
         let event = Event::asked(Arc::clone(&live.instance), &live.links, patch);
-        Ok((Arc::clone(&live.instance), Some(event)))
+        Ok((Arc::clone(&live.instance), Some(event), None))
     }
 
     /// Ends a run: with its number as its owner does (deregistered), without as an operator does (removed).
@@ -229,10 +233,11 @@ impl Record {
     fn replace(&mut self, mut offer: Offer, run: Run, now: Duration) -> (Option<Event>, Arc<Instance>) {
         // A run that moves to another address need not be told, and keeps its link.
         let moving = self.live.as_mut().filter(|live| live.instance.run == run);
-        let links = moving.map(|live| std::mem::take(&mut live.links)).unwrap_or_default();
+        let kept = moving.map(|live| (std::mem::take(&mut live.links), std::mem::take(&mut live.asked)));
         let left = self.finish(Reason::Replaced, now);
-        // The stone is gone, because the run goes on; what was asked of it before still holds.
-        let mut asked = self.tombstones.forget(run).unwrap_or_default();
+        // The stone is gone, because the run goes on; what was asked of it before its end still holds.
+        let before = self.tombstones.forget(run).unwrap_or_default();
+        let (links, mut asked) = kept.unwrap_or((Links::default(), before));
         asked.hear(&mut offer.registration);
         let deadline = now + offer.registration.ttl_s.duration();
         let dialled = offer.registration.verify == Verify::Tcp;

@@ -30,8 +30,8 @@ struct Tombstone {
 impl Tombstones {
     pub(crate) fn add(&mut self, run: Run, reason: Reason, asked: Asked, now: Duration) {
         self.forget(run);
-        // What was removed does not come back.
-        let asked = if reason == Reason::Removed { Asked::default() } else { asked };
+        // Only what nobody wanted to end comes back as the same run.
+        let asked = if reason.is_intent() { Asked::default() } else { asked };
         if self.stones.len() == MOST_PER_ID {
             self.stones.remove(0);
         }

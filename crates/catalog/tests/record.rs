@@ -220,7 +220,7 @@ fn a_patch_changes_the_live_run_once() {
     let mut record = Record::default();
     assert_eq!(record.patch(&drain(), START), Err(Refusal::Unknown));
     put(&mut record, 5, 80, START).unwrap();
-    let (instance, event) = record.patch(&drain(), START + SECOND).unwrap();
+    let (instance, event, _) = record.patch(&drain(), START + SECOND).unwrap();
     assert!(instance.draining);
     assert_eq!(told(&[event.unwrap()]), [(Changed, run(5), None)]);
     assert_eq!(record.patch(&drain(), START + SECOND).unwrap().1, None);

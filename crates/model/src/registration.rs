@@ -321,6 +321,10 @@ fn check_meta(meta: BTreeMap<String, String>) -> Result<BTreeMap<String, String>
             let mend = "Send keys of 1 to 128 bytes of printable text.";
             return Err(Invalid::new("meta", format!("has the key {}", excerpt(key)), mend));
         }
+        if value.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
+            let mend = "Send text; encode what is none.";
+            return Err(Invalid::new(format!("meta.{key}"), "has control characters", mend));
+        }
         if value.len() > MAX_META_BYTES {
             let mend = "Send at most 4096 bytes a value.";
             return Err(Invalid::new(format!("meta.{key}"), format!("has {} bytes", value.len()), mend));

@@ -38,7 +38,7 @@ const MOST_WATCHED: usize = 256;
 
 /// How often a dial-back is tried that was accepted and then closed, and the first pause; each is twice the one
 /// before, a second together.
-const MOST_TRIES: u32 = 10;
+const MOST_TRIES: u32 = 11;
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 
 /// Dials, a limited number at a time; clones share the limit.

@@ -82,3 +82,11 @@ fn nobody_hears_where_no_link_was_opened() {
     assert_eq!(record.patch(&drain(), START).unwrap().1.unwrap().notice, None);
     assert_eq!(record.end(None, START).unwrap().unwrap().notice, None);
 }
+
+#[test]
+fn the_owner_hears_what_was_asked_also_when_it_changes_nothing() {
+    let mut record = held();
+    let patch = Patch { weight: Some(1), ..Patch::default() };
+    let (_, event, told) = record.patch(&patch, START).unwrap();
+    assert_eq!((event, told), (None, notice(Word::Asked(patch))));
+}

@@ -317,7 +317,9 @@ impl Shadow {
         let Some(life) = self.live.remove(&id) else { return false };
         self.tell(id, ChangeKind::Left, &life, Some(reason), Some(Word::Ended(reason)));
         self.stones.retain(|stone| (stone.id, stone.run) != (id, life.run));
-        self.stones.push(Stone { id, run: life.run, reason, at: now, words: life.words });
+        // Who ended on purpose begins anew, should it come back.
+        let words = if reason.is_intent() { Words::default() } else { life.words };
+        self.stones.push(Stone { id, run: life.run, reason, at: now, words });
         true
     }
 

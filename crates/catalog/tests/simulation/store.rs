@@ -74,7 +74,7 @@ impl Store {
 
     pub(crate) fn patch(&mut self, id: Key, patch: &Patch, now: Duration) -> Result<(), Refusal> {
         self.update(id, now, |record, events| {
-            let (instance, event) = record.patch(patch, now)?;
+            let (instance, event, _) = record.patch(patch, now)?;
             assert_eq!(record.live(), Some(&instance));
             events.extend(event);
             Ok(())

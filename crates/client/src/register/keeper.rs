@@ -160,10 +160,12 @@ impl Keeper {
             }
             Word::Unlinked => self.state.send_if_modified(|state| state.linked_at.remove(&registry)),
             Word::Asked(patch) => {
-                let said = self.said.send_if_modified(|body| take_over(&patch, body));
+                self.said.send_if_modified(|body| take_over(&patch, body));
                 let Patch { draining, weight, .. } = patch;
                 info!(%registry, draining, weight, "an operator changed this instance");
-                said
+                // Said once more here, though nothing may be new in it: until then the operator's word holds.
+                self.phase = Phase::Register;
+                return Heard::Call;
             }
             Word::Ended(Some(reason @ (Reason::Removed | Reason::Replaced))) => {
                 return Heard::Ended(format!("this run was ended: {reason}"));

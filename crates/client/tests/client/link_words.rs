@@ -60,8 +60,9 @@ async fn a_drain_is_told_to_every_registry_at_once_until_an_undrain() {
             assert_eq!(body["draining"], draining, "{event}");
         }
         assert_eq!(pair.registration.is_draining(), draining);
-        // The other registry was asked the same, or repeats it: no news.
+        // The other registry was asked the same: there its word holds until it is repeated, and nothing is new here.
         pair.say(1 - from, event, &json!({}));
+        assert_eq!(accept_for(pair.fakes[1 - from].next().await, SELDOM_S)["draining"], draining);
         settle().await;
         assert!(pair.is_quiet());
     }
@@ -89,8 +90,9 @@ async fn a_change_is_told_to_every_registry_at_once() {
             assert_eq!((&body["version"], &body["draining"]), (&json!("1.2.3"), &json!(false)));
         }
         pair.say(1 - from, "changed", &change);
+        assert_eq!(accept_for(pair.fakes[1 - from].next().await, SELDOM_S)["weight"], weight);
         settle().await;
-        assert!(pair.is_quiet(), "nothing new");
+        assert!(pair.is_quiet(), "nothing new here");
     }
 }
 

@@ -42,6 +42,12 @@ pub(super) fn problem((service, id): &(ServiceName, InstanceId), denied: Denied)
             let detail = "As many instances are registered at this address as may be.".to_owned();
             full(detail, "host", "--max-per-address")
         }
+        Denied::BytesFull => {
+            let detail = "The registry's instances hold as many bytes as they may.";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+                .mend("Deregister what is no longer needed, send less meta, or raise --max-bytes.")
+                .retry_after(FULL)
+        }
         Denied::Full => Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "The registry holds as many instances as it may.",

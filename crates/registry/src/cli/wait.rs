@@ -69,7 +69,7 @@ pub(super) async fn until_found(
     let lookups = connect.lookups()?;
     let wait = |lookup: &Lookup| Box::pin(wait_at(lookup.clone(), query, deadline));
     let mut waits: Vec<_> = lookups.iter().map(wait).collect();
-    let mut failure = None;
+    let (mut failure, mut timed_out) = (None, false);
     while !waits.is_empty() {
         let (outcome, _, rest) = select_all(waits).await;
         waits = rest;
@@ -82,7 +82,7 @@ pub(super) async fn until_found(
                 // It left again.
                 waits.push(wait(&lookup));
             }
-            Ok(None) => {}
+            Ok(None) => timed_out = true,
             // The others may still find one.
             Err(error) => {
                 if !waits.is_empty() {
@@ -92,8 +92,11 @@ pub(super) async fn until_found(
             }
         }
     }
-    if let Some(failure) = failure.filter(|_| lookups.len() == 1) {
-        return Err(failure);
+    // Where one at least was asked until the time was over, that is the answer.
+    match failure {
+        Some(failure) if !timed_out => return Err(failure),
+        Some(failure) => warn!("{failure}"),
+        None => {}
     }
     bail!("no instance of {query} came within {}", humantime::format_duration(time.unwrap_or_default()))
 }

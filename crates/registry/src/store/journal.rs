@@ -6,6 +6,7 @@ use berth_model::{Change, Instance, Revision};
 use bytes::Bytes;
 use tokio::sync::watch;
 
+use super::size::size_bytes;
 use crate::encode;
 
 /// The log of changes under its own mutex, and the doorbell that tells watchers to read on.
@@ -106,14 +107,4 @@ impl Journal {
     fn log(&self) -> MutexGuard<'_, ChangeLog<Arc<Entry>>> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// What an entry holds, about: the instance, its JSON, and what goes with them.
-pub(super) fn size_bytes(instance: &Instance) -> usize {
-    const FIXED_BYTES: usize = 1024;
-    const PAIR_BYTES: usize = 128;
-    let meta: usize =
-        instance.meta.iter().map(|(key, value)| PAIR_BYTES + 2 * (key.len() + value.len())).sum();
-    let routes: usize = instance.routes.iter().map(|route| PAIR_BYTES + 2 * route.len()).sum();
-    FIXED_BYTES + meta + routes
 }

@@ -1,5 +1,4 @@
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,9 +13,9 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 use super::Journal;
-use super::journal::size_bytes;
 use super::links::{Links, Mailbox, Told};
 use super::places::{Host, Places};
+use super::size::{meta_bytes, offered_bytes, size_bytes};
 use crate::Limits;
 use crate::telemetry::Telemetry;
 
@@ -56,6 +55,18 @@ pub(super) struct Slot {
     size_bytes: usize,
 }
 
+/// What a registration needs: a place at its host, and memory.
+struct Room {
+    host: Host,
+    offered_bytes: usize,
+}
+
+impl Room {
+    fn of(offer: &Offer) -> Self {
+        Self { host: offer.host.into(), offered_bytes: offered_bytes(&offer.registration) }
+    }
+}
+
 /// Runs whose links broke, to be dialled back.
 pub(crate) type Suspects = mpsc::UnboundedReceiver<(Key, Suspect)>;
 
@@ -68,6 +79,9 @@ pub enum Denied {
     /// As many instances are known as may be.
     #[error("the registry is full")]
     Full,
+    /// The instances hold as much as they may.
+    #[error("the registry's memory is full")]
+    BytesFull,
     /// As many instances of the service are known as may be.
     #[error("the service is full")]
     ServiceFull,
@@ -126,7 +140,7 @@ impl Memory {
     pub fn register(self: &Arc<Self>, offer: Offer) -> Result<Registering, Denied> {
         let key = (offer.service.clone(), offer.id.clone());
         let ticket = Ticket(self.number());
-        let step = self.update(&key, Some(offer.host), |record, now, events| {
+        let step = self.update(&key, Some(Room::of(&offer)), |record, now, events| {
             let step = record.register(offer, ticket, now)?;
             if let Step::Accepted(accepted) = &step {
                 events.extend_from_slice(&accepted.events);
@@ -154,12 +168,20 @@ impl Memory {
     /// # Errors
     /// None lives.
     pub fn patch(&self, key: &Key, patch: &Patch) -> Result<Arc<Instance>, Denied> {
-        if patch.meta.is_some() && self.size_bytes.load(Ordering::Relaxed) >= self.limits.bytes {
-            return Err(Denied::Full);
+        if let Some(meta) = &patch.meta {
+            let size = meta_bytes(meta.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+            let grows = |live: &Arc<Instance>| size > meta_bytes(live.meta.iter());
+            let grows = self.update(key, None, |record, _, _| Ok(record.live().is_some_and(grows)))?;
+            if grows && self.size_bytes.load(Ordering::Relaxed) >= self.limits.bytes {
+                return Err(Denied::BytesFull);
+            }
         }
         self.update(key, None, |record, now, events| {
-            let (instance, event) = record.patch(patch, now)?;
+            let (instance, event, notice) = record.patch(patch, now)?;
             events.extend(event);
+            if let Some(notice) = notice {
+                self.links.tell(&notice, &instance);
+            }
             Ok(instance)
         })
     }
@@ -261,15 +283,15 @@ impl Memory {
     fn update<T>(
         &self,
         key: &Key,
-        create_at: Option<IpAddr>,
+        create: Option<Room>,
         act: impl FnOnce(&mut Record, Duration, &mut Vec<Event>) -> Result<T, Refusal>,
     ) -> Result<T, Denied> {
-        let mut slots = match create_at {
+        let mut slots = match &create {
             Some(_) => self.services.entry(key.0.clone()).or_default(),
             None => self.services.get_mut(&key.0).ok_or(Refusal::Unknown)?,
         };
         let mut events = Vec::new();
-        let outcome = self.update_locked(&mut slots, key, create_at.map(Host::from), &mut events, act);
+        let outcome = self.update_locked(&mut slots, key, create, &mut events, act);
         let abandoned = slots.is_empty();
         drop(slots);
         if abandoned {
@@ -286,13 +308,13 @@ impl Memory {
         &self,
         slots: &mut HashMap<InstanceId, Box<Slot>>,
         key: &Key,
-        create_at: Option<Host>,
+        create: Option<Room>,
         events: &mut Vec<Event>,
         act: impl FnOnce(&mut Record, Duration, &mut Vec<Event>) -> Result<T, Refusal>,
     ) -> Result<T, Denied> {
         let id = &key.1;
-        if let Some(host) = create_at {
-            self.make_room(slots, id, host)?;
+        if let Some(room) = create {
+            self.make_room(slots, id, room)?;
         }
         let slot = slots.get_mut(id).ok_or(Refusal::Unknown)?;
         // The time is read under the lock, so that it never goes back for a record.
@@ -317,12 +339,14 @@ impl Memory {
         &self,
         slots: &mut HashMap<InstanceId, Box<Slot>>,
         id: &InstanceId,
-        host: Host,
+        Room { host, offered_bytes }: Room,
     ) -> Result<(), Denied> {
-        if self.size_bytes.load(Ordering::Relaxed) >= self.limits.bytes {
-            return Err(Denied::Full);
-        }
         let known = slots.get(id);
+        // Whoever is there may stay as it is.
+        let grows = offered_bytes > known.map_or(0, |slot| slot.size_bytes);
+        if grows && self.size_bytes.load(Ordering::Relaxed) >= self.limits.bytes {
+            return Err(Denied::BytesFull);
+        }
         if known.is_none_or(|slot| slot.host != host) && self.places.records(host) >= self.limits.per_address
         {
             return Err(Denied::AddressFull);
@@ -397,7 +421,7 @@ impl Pending {
     /// The record refuses by now, or there is no room any more.
     pub fn verified(self) -> Result<(Accepted, Revision), Denied> {
         let (offer, ticket) = (Offer::clone(&self.offer), self.ticket);
-        let accepted = self.store.update(&self.key, Some(offer.host), |record, now, events| {
+        let accepted = self.store.update(&self.key, Some(Room::of(&offer)), |record, now, events| {
             let accepted = record.verified(offer, ticket, now)?;
             events.extend_from_slice(&accepted.events);
             Ok(accepted)

@@ -20,6 +20,7 @@ mod memory;
 mod open_link;
 mod places;
 mod reading;
+mod size;
 
 pub(crate) use journal::{Entry, Journal};
 pub(crate) use links::Told;

@@ -217,10 +217,14 @@ async fn what_all_instances_hold_is_bounded() {
     assert_eq!(registry.put("web/a", large.clone()).await.0, StatusCode::CREATED);
     let (status, problem) = registry.put("web/b", json!({"port": 8001})).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{problem}");
-    let (status, _) = registry.patch("web/a", json!({"meta": {"a": "z"}})).await;
+    assert!(problem["mend"].as_str().unwrap().contains("--max-bytes"));
+    let mut larger = large["meta"].clone();
+    larger["c"] = "z".into();
+    let (status, _) = registry.patch("web/a", json!({"meta": larger})).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-    // Whoever is there stays, may drain, and makes room when it goes.
+    // Whoever is there stays as it is, may drain, and makes room when it goes.
     assert_eq!(registry.renew("web/a", "5").await.0, StatusCode::OK);
+    assert_eq!(registry.put("web/a", large).await.0, StatusCode::OK);
     assert_eq!(registry.patch("web/a", json!({"draining": true})).await.0, StatusCode::OK);
     assert_eq!(registry.delete("web/a", "").await.0, StatusCode::OK);
     assert_eq!(registry.put("web/b", json!({"port": 8001})).await.0, StatusCode::CREATED);

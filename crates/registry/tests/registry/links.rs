@@ -43,8 +43,9 @@ async fn a_link_tells_what_others_change_and_nothing_that_the_owner_says() {
     assert_eq!(link.word().await, word("changed", with(run.clone(), &json!({"weight": 3}))));
     registry.patch("web/a", json!({"draining": true})).await;
     assert_eq!(link.word().await, word("drain", run.clone()));
-    // It is that way already: no news.
+    // It is that way already, and its owner must repeat it all the same.
     registry.patch("web/a", json!({"draining": true})).await;
+    assert_eq!(link.word().await, word("drain", run.clone()));
     registry.patch("web/a", json!({"draining": false})).await;
     assert_eq!(link.word().await, word("undrain", run.clone()));
     registry.patch("web/a", json!({"draining": true, "weight": 4, "meta": {"k": "v"}})).await;

@@ -135,6 +135,8 @@ impl State {
 
     fn end(&mut self, reason: &'static str) -> Outcome {
         let Some((seen, asked)) = self.live.take() else { return Outcome::Unknown };
+        // Who said goodbye begins anew, should it come back.
+        let asked = if reason == "deregistered" { Asked::default() } else { asked };
         self.ended.insert(seen.run, (reason, asked));
         Outcome::Done
     }
