@@ -33,6 +33,9 @@ const QUEUE_TIME: Duration = Duration::from_secs(1);
 /// the connection when it comes to closing the listener.
 const DYING_TIME: Duration = Duration::from_secs(1);
 
+/// When a run whose link stays away is dialled again.
+const LATER_PAUSES: [Duration; 3] = [Duration::from_secs(2), Duration::from_secs(8), Duration::from_secs(30)];
+
 /// How many of them are watched at once; others are taken for accepted, and the lease decides.
 const MOST_WATCHED: usize = 256;
 
@@ -118,11 +121,22 @@ impl Dialer {
         suspect: Suspect,
         place: OwnedSemaphorePermit,
     ) {
-        let dial = self.call_back(suspect.address, place).await;
-        let dial = self.count(dial);
-        debug!(service = %key.0, id = %key.1, run = %suspect.run, ?dial, "the link broke");
-        if matches!(dial, Dial::Refused) {
-            store.refused(&key, suspect);
+        let mut place = Some(place);
+        let mut pauses = LATER_PAUSES.into_iter();
+        while let Some(granted) = place.take() {
+            let dial = self.call_back(suspect.address, granted).await;
+            let dial = self.count(dial);
+            debug!(service = %key.0, id = %key.1, run = %suspect.run, ?dial, "the link broke");
+            if matches!(dial, Dial::Refused) {
+                return store.refused(&key, suspect);
+            }
+            // A process that lives opens another link meanwhile. One that does not may have died slowly, or its port
+            // may have had somebody else for a moment.
+            let Some(pause) = pauses.next() else { return };
+            tokio::time::sleep(pause).await;
+            if store.is_suspect(&key, suspect) {
+                place = self.place().await;
+            }
         }
     }
 
@@ -139,7 +153,7 @@ impl Dialer {
                     }
                 }
                 // Closed as soon as it was accepted: that is the listener going.
-                Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+                Err(error) if is_closing(&error) => {}
                 Err(error) => return judge(&error),
             }
             tokio::time::sleep(FIRST_PAUSE * 2_u32.pow(tries)).await;
@@ -191,6 +205,10 @@ async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
         return Err(ErrorKind::ConnectionRefused.into());
     }
     Ok(stream)
+}
+
+fn is_closing(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe)
 }
 
 fn judge(error: &io::Error) -> Dial {
