@@ -14,12 +14,7 @@ pub(crate) struct Asked {
 impl Asked {
     /// A later change takes the place of an earlier one, member by member.
     pub(crate) fn ask(&mut self, patch: &Patch) {
-        let known = self.patch.get_or_insert_default();
-        known.draining = patch.draining.or(known.draining);
-        known.weight = patch.weight.or(known.weight);
-        if patch.meta.is_some() {
-            known.meta.clone_from(&patch.meta);
-        }
+        self.patch.get_or_insert_default().merge(patch);
     }
 
     /// The owner spoke: what it repeats is settled, and what it does not say yet is put in its mouth.

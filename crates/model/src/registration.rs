@@ -206,6 +206,15 @@ impl Patch {
         Ok(checked)
     }
 
+    /// Takes over a later change: its word counts, member by member.
+    pub fn merge(&mut self, later: &Self) {
+        self.draining = later.draining.or(self.draining);
+        self.weight = later.weight.or(self.weight);
+        if later.meta.is_some() {
+            self.meta.clone_from(&later.meta);
+        }
+    }
+
     /// Applies the change to an instance.
     pub fn apply(&self, instance: &mut Instance) {
         if let Some(draining) = self.draining {

@@ -33,16 +33,16 @@ const QUEUE_TIME: Duration = Duration::from_secs(1);
 /// the connection when it comes to closing the listener.
 const DYING_TIME: Duration = Duration::from_secs(1);
 
-/// When a run whose link stays away is dialled again.
-const LATER_PAUSES: [Duration; 3] = [Duration::from_secs(2), Duration::from_secs(8), Duration::from_secs(30)];
-
-/// How many of them are watched at once; others are taken for accepted, and the lease decides.
+/// How many of them are watched at once. Others are taken for accepted, and the lease decides.
 const MOST_WATCHED: usize = 256;
 
-/// How often a dial-back is tried that was accepted and then closed, and the first pause; each is twice the one
-/// before, a second together.
-const MOST_TRIES: u32 = 11;
-const FIRST_PAUSE: Duration = Duration::from_millis(1);
+/// When a run whose link broke is dialled, counted from the time before. A process that lives opens another link
+/// meanwhile; one that does not may have died slowly, or its port may have had somebody else for a moment.
+const PAUSES: [Duration; 4] =
+    [Duration::ZERO, Duration::from_secs(2), Duration::from_secs(8), Duration::from_secs(30)];
+
+/// A dial-back that was accepted and then closed is tried again after these: a second together.
+const TRY_PAUSES_MS: [u64; 11] = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512];
 
 /// Dials, a limited number at a time; clones share the limit.
 #[derive(Clone, Debug)]
@@ -106,42 +106,29 @@ impl Dialer {
     /// Dials back every run whose link broke, and ends those that refuse, for ever.
     pub(crate) async fn dial_back(&self, store: Arc<Memory>, mut suspects: Suspects) {
         while let Some((key, suspect)) = suspects.recv().await {
-            // The next one waits in the channel; it is no longer than the number of runs that had a link.
-            let Some(place) = self.place().await else { return };
-            if store.is_suspect(&key, suspect) {
-                tokio::spawn(self.clone().judge_suspect(Arc::clone(&store), key, suspect, place));
-            }
+            tokio::spawn(self.clone().judge_suspect(Arc::clone(&store), key, suspect));
         }
     }
 
-    async fn judge_suspect(
-        self,
-        store: Arc<Memory>,
-        key: Key,
-        suspect: Suspect,
-        place: OwnedSemaphorePermit,
-    ) {
-        let mut place = Some(place);
-        let mut pauses = LATER_PAUSES.into_iter();
-        while let Some(granted) = place.take() {
-            let dial = self.call_back(suspect.address, granted).await;
+    async fn judge_suspect(self, store: Arc<Memory>, key: Key, suspect: Suspect) {
+        for pause in PAUSES {
+            tokio::time::sleep(pause).await;
+            if !store.is_suspect(&key, suspect) {
+                return;
+            }
+            let dial = self.call_back(suspect.address).await;
             let dial = self.count(dial);
             debug!(service = %key.0, id = %key.1, run = %suspect.run, ?dial, "the link broke");
             if matches!(dial, Dial::Refused) {
                 return store.refused(&key, suspect);
             }
-            // A process that lives opens another link meanwhile. One that does not may have died slowly, or its port
-            // may have had somebody else for a moment.
-            let Some(pause) = pauses.next() else { return };
-            tokio::time::sleep(pause).await;
-            if store.is_suspect(&key, suspect) {
-                place = self.place().await;
-            }
         }
     }
 
-    async fn call_back(&self, address: SocketAddr, mut place: OwnedSemaphorePermit) -> Dial {
-        for tries in 0..MOST_TRIES {
+    async fn call_back(&self, address: SocketAddr) -> Dial {
+        for pause_ms in TRY_PAUSES_MS {
+            tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+            let Some(place) = self.place().await else { break };
             let connected = connect(address).await;
             // Whoever waits to be dialled shall not wait for what follows.
             drop(place);
@@ -156,9 +143,6 @@ impl Dialer {
                 Err(error) if is_closing(&error) => {}
                 Err(error) => return judge(&error),
             }
-            tokio::time::sleep(FIRST_PAUSE * 2_u32.pow(tries)).await;
-            let Some(again) = self.place().await else { break };
-            place = again;
         }
         Dial::Accepted
     }

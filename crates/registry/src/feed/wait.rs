@@ -1,8 +1,9 @@
+use std::pin::pin;
 use std::time::Duration;
 
 use berth_catalog::Event;
 use berth_model::{ChangeKind, Query, Revision};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::store::{Memory, Reading};
@@ -27,64 +28,64 @@ pub(crate) async fn wait(
     time: Duration,
     stop: &CancellationToken,
 ) -> Reading {
-    let deadline = Instant::now() + time;
+    let mut over = pin!(timeout(time, stop.cancelled()));
     let mut bell = store.journal.bell();
-    let mut reading = store.read(Some(&query.service));
+    // What is there now may be enough for a match, and never is for a change.
     let mut cursor = match waiting {
-        Waiting::ForMatch if reading.instances().any(|instance| query.matches(instance)) => return reading,
-        Waiting::ForMatch => reading.revision,
         Waiting::ForChange(after) => after,
+        Waiting::ForMatch => {
+            let reading = store.read(Some(&query.service));
+            if is_answer(query, waiting, &reading) {
+                return reading;
+            }
+            reading.revision
+        }
     };
     loop {
         // First the bell is muted, then the log is read: a change after the reading rings it again.
         bell.borrow_and_update();
-        match concerns(store, query, waiting, &mut cursor).await {
-            News::None => {}
-            News::Some if waiting == Waiting::ForMatch => {
-                reading = store.read(Some(&query.service));
-                if reading.instances().any(|instance| query.matches(instance)) {
-                    return reading;
-                }
+        if has_news(store, query, waiting, &mut cursor).await {
+            let reading = store.read(Some(&query.service));
+            if is_answer(query, waiting, &reading) {
+                return reading;
             }
-            News::Some => return store.read(Some(&query.service)),
-        }
-        if Instant::now() >= deadline {
-            return store.read(Some(&query.service));
         }
         tokio::select! {
-            () = stop.cancelled() => return store.read(Some(&query.service)),
+            // However often the bell rings, the time is over when it is.
+            biased;
+            _ = &mut over => return store.read(Some(&query.service)),
             // The store, which holds the bell's other end, lives as long as the call.
-            rung = timeout_at(deadline, bell.changed()) => if rung.is_err() {
-                return store.read(Some(&query.service));
-            },
+            _ = bell.changed() => {}
         }
     }
 }
 
-enum News {
-    Some,
-    None,
+fn is_answer(query: &Query, waiting: Waiting, reading: &Reading) -> bool {
+    match waiting {
+        Waiting::ForMatch => reading.instances().any(|instance| query.matches(instance)),
+        Waiting::ForChange(_) => true,
+    }
 }
 
 /// Whether what is waited for may have happened after the cursor, which moves on to the newest entry.
-async fn concerns(store: &Memory, query: &Query, waiting: Waiting, cursor: &mut Revision) -> News {
+async fn has_news(store: &Memory, query: &Query, waiting: Waiting, cursor: &mut Revision) -> bool {
     let is_news = |event: &Event| match waiting {
         Waiting::ForMatch => event.kind != ChangeKind::Left && query.matches(&event.instance),
         Waiting::ForChange(_) => event.instance.service == query.service,
     };
     loop {
         if cursor.epoch != store.journal.head().epoch {
-            return News::Some;
+            return true;
         }
         let Ok(entries) = store.journal.since(cursor.sequence, BATCH) else {
             // Too long ago, or ahead: what changed cannot be told.
             *cursor = store.journal.head();
-            return News::Some;
+            return true;
         };
-        let Some(last) = entries.last() else { return News::None };
+        let Some(last) = entries.last() else { return false };
         *cursor = last.revision;
         if entries.iter().any(|entry| is_news(&entry.event)) {
-            return News::Some;
+            return true;
         }
         // Whoever writes all these changes to other services must get a turn.
         tokio::task::yield_now().await;

@@ -47,11 +47,7 @@ impl Words {
             Told::Ended(ended) => ended.run == *run,
         });
         let Some(Told::Asked(_, patch)) = of_run else { return false };
-        patch.draining = later.draining.or(patch.draining);
-        patch.weight = later.weight.or(patch.weight);
-        if later.meta.is_some() {
-            patch.meta.clone_from(&later.meta);
-        }
+        patch.merge(later);
         true
     }
 }
