@@ -1,0 +1,162 @@
+"""The proxies that are compared: how each is configured, started and asked for its version.
+
+All have one thread, keep connections on both sides open for many requests, log nothing, take the servers in turn, and
+tell these the same about the client: X-Forwarded-For, -Proto and -Host, and X-Real-IP."""
+
+import dataclasses
+import os
+import re
+import subprocess
+
+import configs
+from processes import Process, find, free_port
+
+
+@dataclasses.dataclass(frozen=True)
+class Peer:
+    """A proxy. `command` and the templates take the @NAMES@ of `values` below."""
+
+    name: str
+    title: str
+    command: str
+    version: str
+    templates: tuple = ()
+    # What the templates say for each endpoint.
+    endpoint: str = ""
+    # The Debian package, if the benchmark cannot do without this proxy.
+    package: str = ""
+    environment: dict = dataclasses.field(default_factory=dict)
+
+
+PEERS = [
+    Peer(
+        "balancer",
+        "balancer",
+        "@BINARY@ --listen 127.0.0.1:@PORT@ --admin none --threads 1",
+        "@BINARY@ --version",
+    ),
+    Peer(
+        "haproxy",
+        "HAProxy",
+        "@BINARY@ -db -f haproxy.cfg",
+        "@BINARY@ -v",
+        templates=("haproxy.cfg",),
+        endpoint="    server s{number} {address}",
+        package="haproxy",
+    ),
+    Peer(
+        "nginx",
+        "nginx",
+        "@BINARY@ -p @DIR@ -c @DIR@/nginx.conf",
+        "@BINARY@ -v",
+        templates=("nginx.conf",),
+        endpoint="        server {address};",
+        package="nginx",
+    ),
+    Peer(
+        "envoy",
+        "Envoy",
+        "@BINARY@ -c envoy.yaml --concurrency 1 --disable-hot-restart -l off",
+        "@BINARY@ --version",
+        templates=("envoy.yaml",),
+        endpoint="        - endpoint: {{address: {{socket_address: {{address: {host}, port_value: {port}}}}}}}",
+    ),
+    Peer(
+        "traefik",
+        "Traefik",
+        "@BINARY@ --configFile=@DIR@/traefik.yaml",
+        "@BINARY@ version",
+        templates=("traefik.yaml", "traefik-servers.yaml"),
+        endpoint='        - url: "http://{address}"',
+        environment={"GOMAXPROCS": "1"},
+    ),
+    Peer(
+        "caddy",
+        "Caddy",
+        "@BINARY@ run --adapter caddyfile --config Caddyfile",
+        "@BINARY@ version",
+        templates=("Caddyfile",),
+        endpoint="\t\tto {address}",
+        environment={"GOMAXPROCS": "1"},
+    ),
+]
+
+# A command line takes 128 KiB an argument.
+ENDPOINTS_PER_ARGUMENT = 4000
+# HAProxy's `roundrobin` takes no more servers; `static-rr` takes them in turn as well.
+MOST_ROUND_ROBIN = 4095
+
+
+def executable(peer, root):
+    """Where a proxy is, or None. The balancer is the one that `cargo build` makes in the checkout."""
+    if peer.name != "balancer":
+        return find(peer.name)
+    path = os.path.join(target_directory(root), "release", "balancer")
+    return path if os.access(path, os.X_OK) else None
+
+
+def target_directory(root):
+    """Where cargo builds."""
+    command = ["cargo", "metadata", "--no-deps", "--format-version", "1"]
+    found = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True, timeout=60).stdout
+    return re.search(r'"target_directory":"([^"]+)"', found)[1]
+
+
+def version(peer, binary):
+    """What a proxy calls its version: the first number with dots that it prints."""
+    command = [configs.fill(word, {"BINARY": binary}) for word in peer.version.split()]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL)
+    except (OSError, subprocess.TimeoutExpired):
+        return "?"
+    number = re.search(r"(?<![\w.])v?(\d+\.\d+(?:\.\d+)?)|/(\d+\.\d+\.\d+)", done.stdout + done.stderr)
+    return (number[1] or number[2]) if number else "?"
+
+
+class Running:
+    """A proxy at work in front of some endpoints."""
+
+    def __init__(self, peer, binary, directory, core, endpoints, files):
+        os.makedirs(directory, exist_ok=True)
+        self.port = free_port()
+        values = {
+            "BINARY": binary,
+            "PORT": self.port,
+            "DIR": directory,
+            "ENDPOINTS": "\n".join(lines(peer.endpoint, endpoints)),
+            # Enough for the idle connections, or for a kept connection to each endpoint. What a proxy need not
+            # reserve memory for, it should not be told to.
+            "CLIENTS": min(max(6000, (len(endpoints) + 4000) // 2), (files - 500) // 2),
+            "CONNECTIONS": min(6000 + len(endpoints), files - 100),
+            # nginx searches them one by one: with more endpoints than it can keep connections to, fewer cost it less.
+            "KEPT": 1024 if len(endpoints) <= 1000 else 256,
+            "BALANCE": "roundrobin" if len(endpoints) <= MOST_ROUND_ROBIN else "static-rr",
+        }
+        for template in peer.templates:
+            configs.write(template, directory, values)
+        command = [configs.fill(word, values) for word in peer.command.split()]
+        if not peer.templates:
+            for first in range(0, len(endpoints), ENDPOINTS_PER_ARGUMENT):
+                command += ["--upstream", ",".join(endpoints[first : first + ENDPOINTS_PER_ARGUMENT])]
+        self.process = Process(command, directory, core, {"HOME": directory, **peer.environment})
+        try:
+            self.process.await_answer(self.port)
+        except BaseException:
+            self.process.stop()
+            raise
+
+    @property
+    def pid(self):
+        """Of the process that was started."""
+        return self.process.pid
+
+    def stop(self):
+        """Ends it."""
+        self.process.stop()
+
+
+def lines(pattern, endpoints):
+    """What a template says about the endpoints."""
+    for number, address in enumerate(endpoints):
+        host, _, port = address.partition(":")
+        yield pattern.format(number=number, address=address, host=host, port=port)
