@@ -35,9 +35,7 @@ def whole(least):
 
     def parse(value):
         if not value.isdecimal() or int(value) < least:
-            raise argparse.ArgumentTypeError(
-                f"{', '.join(unknown) if chosen else 'nothing'}: not among {','.join(choices)}"
-            )
+            raise argparse.ArgumentTypeError(f"{value}: not a whole number of {least} or more")
         return int(value)
 
     return parse

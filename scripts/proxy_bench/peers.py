@@ -4,12 +4,14 @@ All have one thread, keep connections on both sides open for many requests, log 
 tell these the same about the client: X-Forwarded-For, -Proto and -Host, and X-Real-IP."""
 
 import dataclasses
+import json
 import os
 import re
 import subprocess
+import sys
 
 import configs
-from processes import Process, find, free_port
+from processes import Failed, Process, free_port
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,19 +89,14 @@ ENDPOINTS_PER_ARGUMENT = 4000
 MOST_ROUND_ROBIN = 4095
 
 
-def executable(peer, root):
-    """Where a proxy is, or None. The balancer is the one that `cargo build` makes in the checkout."""
-    if peer.name != "balancer":
-        return find(peer.name)
-    path = os.path.join(target_directory(root), "release", "balancer")
-    return path if os.access(path, os.X_OK) else None
-
-
-def target_directory(root):
-    """Where cargo builds."""
-    command = ["cargo", "metadata", "--no-deps", "--format-version", "1"]
+def build_balancer(cargo, root):
+    """Builds the balancer of a checkout; its path."""
+    command = [cargo, "build", "--release", "--locked", "-p", "berth-balancer"]
+    if subprocess.run(command, cwd=root, stdout=sys.stderr, timeout=3600).returncode:
+        raise Failed("the balancer could not be built")
+    command = [cargo, "metadata", "--no-deps", "--format-version", "1"]
     found = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True, timeout=60).stdout
-    return re.search(r'"target_directory":"([^"]+)"', found)[1]
+    return os.path.join(json.loads(found)["target_directory"], "release", "balancer")
 
 
 def version(peer, binary):

@@ -1,4 +1,4 @@
-"""The plot of docs/benchmarks.svg: CPU time per request as a ratio to HAProxy, a bar for each proxy and workload.
+"""The plot of docs/benchmarks.svg: CPU time per request as a ratio to HAProxy, a bar for each other proxy and workload.
 
 Its colours are of middle lightness and it has no background, so that it reads on a light page and on a dark one."""
 
@@ -8,16 +8,15 @@ from report import BASE
 
 COLOURS = {
     "balancer": "#d9622b",
-    "haproxy": "#7d8590",
     "nginx": "#2f9e44",
     "envoy": "#a04fc9",
     "traefik": "#1c8fc4",
     "caddy": "#b08800",
 }
 TEXT = "#737b85"
-WIDTH, LEFT, RIGHT, TOP = 760, 210, 60, 56
+WIDTH, LEFT, RIGHT, TOP = 760, 210, 70, 60
 BAR, GAP = 13, 14
-# Longer bars are cut off there; their number tells.
+# Longer bars are cut off there, with an arrow at their number.
 MOST = 4.0
 
 
@@ -25,7 +24,7 @@ def draw(results, workloads, peers):
     """The SVG, or None if there is no ratio to draw."""
     groups = []
     for workload in workloads:
-        ratios = [(peer, results.ratio(workload.name, peer.name, "cpu")) for peer in peers]
+        ratios = [(peer, results.ratio(workload.name, peer.name, "cpu")) for peer in peers if peer.name != BASE]
         ratios = [(peer, ratio) for peer, ratio in ratios if ratio is not None]
         if ratios:
             groups.append((workload, ratios))
@@ -51,7 +50,7 @@ def draw(results, workloads, peers):
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
             'role="img" font-family="system-ui, sans-serif" font-size="12">',
             "<title>CPU time per request as a ratio to HAProxy; shorter is better</title>",
-            text(LEFT, 16, "CPU time per request, HAProxy = 1; shorter is better", "start"),
+            text(LEFT, 16, "CPU time per request, as a ratio to HAProxy (dashed); shorter is better", "start"),
             legend([peer for peer in peers if any(peer == drawn for _, ratios in groups for drawn, _ in ratios)]),
             *parts,
             line,
@@ -62,9 +61,8 @@ def draw(results, workloads, peers):
 
 def bar(y, ratio, length, colour, cut):
     """A bar and its number."""
-    end = LEFT + length
     rectangle = f'<rect x="{LEFT}" y="{y}" width="{length:.1f}" height="{BAR - 2}" fill="{colour}"/>'
-    return rectangle + text(end + 5, y + BAR - 3, f"{ratio:.2f}" + (" →" if cut else ""), "start", 11)
+    return rectangle + text(WIDTH - 10, y + BAR - 3, ("→ " if cut else "") + f"{ratio:.2f}", "end", 11)
 
 
 def text(x, y, content, anchor, size=12):
@@ -79,7 +77,6 @@ def legend(peers):
     for peer in peers:
         colour = COLOURS.get(peer.name, TEXT)
         parts.append(f'<rect x="{x}" y="26" width="10" height="10" fill="{colour}"/>')
-        name = peer.title + (" (1)" if peer.name == BASE else "")
-        parts.append(text(x + 15, 35, name, "start"))
-        x += 34 + 7 * len(name)
+        parts.append(text(x + 15, 35, peer.title, "start"))
+        x += 34 + 7 * len(peer.title)
     return "".join(parts)

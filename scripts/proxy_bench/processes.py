@@ -111,7 +111,15 @@ class Process:
 
     def stop(self):
         """Ends it and its children. The parent goes first: nginx's master ends its workers, and would replace one that
-        dies before it."""
+        dies before it. An impatient second Ctrl-C waits until that is done."""
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+        try:
+            self.end_family()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+    def end_family(self):
+        """The work of `stop`."""
         family = [(pid, started(pid)) for pid in descendants(self.pid)]
         if self.child.poll() is None:
             self.child.terminate()

@@ -9,7 +9,6 @@ import re
 import resource
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -171,7 +170,7 @@ def usage(message):
 
 
 def prepare(options):
-    """Builds the balancer and finds the rest. The paths of the proxies by name."""
+    """Finds the proxies and builds the balancer. Their paths by name."""
     for tool in ("wrk", "nginx"):
         if not find(tool):
             usage(f"{tool} is missing: apt-get install {tool}")
@@ -179,21 +178,20 @@ def prepare(options):
     for peer in peers.PEERS:
         if options.peers and peer.name not in options.peers:
             continue
-        if peer.name == "balancer":
-            if not find("cargo"):
-                usage("cargo is missing: install Rust with rustup, or apt-get install cargo")
-            command = ["cargo", "build", "--release", "--locked", "-p", "berth-balancer"]
-            if subprocess.run(command, cwd=ROOT, stdout=sys.stderr, timeout=3600).returncode:
-                sys.exit(1)
-        binary = peers.executable(peer, ROOT)
+        # The balancer comes with its checkout; what builds it has to be there.
+        binary = find("cargo" if peer.name == "balancer" else peer.name)
         if binary:
             binaries[peer.name] = binary
+        elif peer.name == "balancer":
+            usage("cargo is missing: install Rust with rustup, or apt-get install cargo")
         elif peer.package:
             usage(f"{peer.name} is missing: apt-get install {peer.package}")
         else:
             say(f"{peer.name}: not found, left out")
     if not binaries:
         usage("none of these proxies is here")
+    if "balancer" in binaries:
+        binaries["balancer"] = peers.build_balancer(binaries["balancer"], ROOT)
     return binaries
 
 

@@ -104,14 +104,15 @@ class Markers(unittest.TestCase):
 class Plot(unittest.TestCase):
     def test_a_bar_for_each_ratio(self):
         svg = xml.dom.minidom.parseString(plot.draw(results(), [SMALL], PEERS))
-        # Two in the legend.
-        self.assertEqual(len(svg.getElementsByTagName("rect")), 2 + 2)
+        # One in the legend, and none for HAProxy: that is the line.
+        self.assertEqual(len(svg.getElementsByTagName("rect")), 1 + 1)
+        self.assertEqual(len(svg.getElementsByTagName("line")), 1)
 
     def test_nothing_to_draw(self):
         self.assertIsNone(plot.draw(report.Results(), [SMALL], PEERS))
 
     def test_each_proxy_has_a_colour(self):
-        self.assertEqual({peer.name for peer in peers.PEERS}, set(plot.COLOURS))
+        self.assertEqual({peer.name for peer in peers.PEERS} - {report.BASE}, set(plot.COLOURS))
 
 
 class Parts(unittest.TestCase):
