@@ -216,9 +216,9 @@ def write(text, svg):
     """Puts the section and the plot into the documentation."""
     path = os.path.join(ROOT, DOCUMENT)
     with open(path) as file:
-        document = file.read()
+        document = report.replace_section(file.read(), text)
     with open(path, "w") as file:
-        file.write(report.replace_section(document, text))
+        file.write(document)
     if svg:
         with open(os.path.join(ROOT, PLOT), "w") as file:
             file.write(svg)
