@@ -49,6 +49,25 @@ impl Body {
         }
     }
 
+    /// How many of the bytes that come next are content whatever they are, so that nobody need look at them.
+    #[inline]
+    pub fn unseen(&self) -> u64 {
+        match self {
+            Body::Exactly(left) => *left,
+            Body::Chunked(chunks) => chunks.unseen(),
+            Body::UntilClose => u64::MAX,
+        }
+    }
+
+    /// Passes over so many bytes of content that were not looked at; at most [`Self::unseen`].
+    pub fn pass(&mut self, bytes: u64) {
+        match self {
+            Body::Exactly(left) => *left = left.saturating_sub(bytes),
+            Body::Chunked(chunks) => chunks.pass(bytes),
+            Body::UntilClose => {}
+        }
+    }
+
     /// Whether the whole body has passed. A body until close never is: only the end of the connection tells.
     #[inline]
     pub fn is_complete(&self) -> bool {

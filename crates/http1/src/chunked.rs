@@ -4,6 +4,9 @@ use std::ops::Range;
 
 use thiserror::Error;
 
+use crate::fields::classify;
+use crate::lines::TOKEN_BYTES;
+
 /// Sixteen hex digits would fit a `u64`; fifteen cannot overflow any sum that we build from them.
 const MAX_SIZE_DIGITS: u8 = 15;
 /// Chunk extensions that nobody uses, per chunk.
@@ -60,15 +63,27 @@ enum State {
     Complete,
 }
 
+/// The longest trailer name that is looked at: no longer one means anything to a proxy.
+const MAX_KNOWN_NAME_BYTES: usize = 17;
+
 /// A chunked body on its way.
 #[derive(Clone, Debug)]
 pub struct Chunked {
     state: State,
+    content_bytes: u64,
+    /// The name of the trailer that is being read, and how long it is so far.
+    name: [u8; MAX_KNOWN_NAME_BYTES],
+    name_bytes: u8,
 }
 
 impl Default for Chunked {
     fn default() -> Self {
-        Self { state: State::Size { digits: 0, size: 0 } }
+        Self {
+            state: State::Size { digits: 0, size: 0 },
+            content_bytes: 0,
+            name: [0; MAX_KNOWN_NAME_BYTES],
+            name_bytes: 0,
+        }
     }
 }
 
@@ -90,14 +105,57 @@ impl Chunked {
                 let taken = usize::try_from(left).map_or(bytes.len() - at, |left| left.min(bytes.len() - at));
                 data(at..at + taken);
                 at += taken;
+                self.content_bytes += taken as u64;
                 let left = left - taken as u64;
                 self.state = if left == 0 { State::DataCr } else { State::Data { left } };
             } else {
+                self.read_name(bytes[at])?;
                 self.state = step(self.state, bytes[at])?;
                 at += 1;
             }
         }
         Ok(at)
+    }
+
+    /// How many bytes of the present chunk's content are still to come.
+    pub fn unseen(&self) -> u64 {
+        if let State::Data { left } = self.state { left } else { 0 }
+    }
+
+    /// Passes over so many bytes of the present chunk's content; at most [`Self::unseen`].
+    pub fn pass(&mut self, bytes: u64) {
+        if let State::Data { left } = self.state {
+            let left = left.saturating_sub(bytes);
+            self.state = if left == 0 { State::DataCr } else { State::Data { left } };
+            self.content_bytes += bytes;
+        }
+    }
+
+    /// How many bytes of content have passed so far.
+    pub fn content_bytes(&self) -> u64 {
+        self.content_bytes
+    }
+
+    /// Follows the name of a trailer. One that frames or routes comes too late (RFC 9110 §6.5.1), and an upstream
+    /// that took it for a field of the head would read another message than we did.
+    fn read_name(&mut self, byte: u8) -> Result<(), BadChunk> {
+        match (self.state, byte) {
+            (State::Name { .. }, b':') => {
+                let name = self.name.get(..usize::from(self.name_bytes)).filter(|name| !name.is_empty());
+                if name.is_some_and(|name| classify(name).is_too_late()) {
+                    return Err(BadChunk("a trailer has a name that only a head may have"));
+                }
+                self.name_bytes = 0;
+            }
+            (State::LineStart { .. } | State::Name { .. }, _) => {
+                if let Some(place) = self.name.get_mut(usize::from(self.name_bytes)) {
+                    *place = byte;
+                }
+                self.name_bytes = self.name_bytes.saturating_add(1);
+            }
+            _ => {}
+        }
+        Ok(())
     }
 }
 
@@ -152,7 +210,6 @@ fn count_trailer(bytes: u16) -> Result<u16, BadChunk> {
     count(bytes, MAX_TRAILER_BYTES, "the trailer section is too long")
 }
 
-/// `tchar` of RFC 9110 §5.6.2.
 fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    TOKEN_BYTES[usize::from(byte)]
 }

@@ -1,22 +1,7 @@
-//! Field lines: which ones matter to a proxy, where each line lies, and what `Connection` says.
-
-use std::mem::MaybeUninit;
-
-use httparse::Header;
+//! What field lines mean to a proxy: which ones it acts on, what `Connection` and `Upgrade` say.
 
 use crate::Version;
-
-/// The most field lines that a head may have. A head's dropped lines are the bits of a `u128`.
-pub const MAX_FIELDS: usize = 128;
-
-/// Room for the field lines of one head, on the stack of the poll that parses it.
-pub type FieldSpace<'b> = [MaybeUninit<Header<'b>>; MAX_FIELDS];
-
-/// Room for the field lines of one head. It costs nothing: nothing is initialised.
-#[inline(always)]
-pub fn field_space<'b>() -> FieldSpace<'b> {
-    [const { MaybeUninit::uninit() }; MAX_FIELDS]
-}
+use crate::lines::{Line, TOKEN_BYTES};
 
 /// The fields that a proxy acts on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,54 +11,87 @@ pub(crate) enum Field {
     TransferEncoding,
     Connection,
     Expect,
+    Accept,
+    Te,
+    Upgrade,
+    MaxForwards,
+    RequestId,
+    TraceParent,
     ForwardedFor,
     /// What a client may not claim about itself: X-Real-IP, X-Forwarded-Proto, X-Forwarded-Host, Forwarded.
     Forwarded,
     /// Fields of one hop: RFC 9110 §7.6.1, and what older software sends.
     OneHop,
+    /// `Content_Length` and its like: some servers take `_` for `-`, so it could mean to them what was settled
+    /// here otherwise.
+    LookAlike,
     Other,
 }
 
-/// Sorts a field by its name. Length first: almost every field is settled by it and one comparison.
-#[inline]
-pub(crate) fn classify(name: &str) -> Field {
-    let is = |known: &str| name.eq_ignore_ascii_case(known);
-    match name.len() {
-        2 if is("te") => Field::OneHop,
-        4 if is("host") => Field::Host,
-        6 if is("expect") => Field::Expect,
-        7 if is("upgrade") => Field::OneHop,
-        9 if is("x-real-ip") || is("forwarded") => Field::Forwarded,
-        10 if is("connection") => Field::Connection,
-        10 if is("keep-alive") => Field::OneHop,
-        14 if is("content-length") => Field::ContentLength,
-        14 if is("http2-settings") => Field::OneHop,
-        15 if is("x-forwarded-for") => Field::ForwardedFor,
-        16 if is("x-forwarded-host") => Field::Forwarded,
-        16 if is("proxy-connection") => Field::OneHop,
-        17 if is("transfer-encoding") => Field::TransferEncoding,
-        17 if is("x-forwarded-proto") => Field::Forwarded,
-        _ => Field::Other,
+impl Field {
+    /// Whether a trailer of this name could change how a message was read, or where it went (RFC 9110 §6.5.1).
+    pub(crate) fn is_too_late(self) -> bool {
+        !matches!(self, Field::Other | Field::Accept | Field::RequestId | Field::TraceParent)
     }
+}
+
+/// Sorts a field by its name, which is not empty. Length and first letter settle almost every one.
+#[inline]
+pub(crate) fn classify(name: &[u8]) -> Field {
+    let (known, field): (&[u8], Field) = match (name.len(), name[0] | 0x20) {
+        (2, b't') => (b"te", Field::Te),
+        (4, b'h') => (b"host", Field::Host),
+        (6, b'a') => (b"accept", Field::Accept),
+        (6, b'e') => (b"expect", Field::Expect),
+        (7, b'u') => (b"upgrade", Field::Upgrade),
+        (9, b'x') => (b"x-real-ip", Field::Forwarded),
+        (9, b'f') => (b"forwarded", Field::Forwarded),
+        (10, b'c') => (b"connection", Field::Connection),
+        (10, b'k') => (b"keep-alive", Field::OneHop),
+        (11, b't') => (b"traceparent", Field::TraceParent),
+        (12, b'm') => (b"max-forwards", Field::MaxForwards),
+        (12, b'x') => (b"x-request-id", Field::RequestId),
+        (14, b'c') => (b"content-length", Field::ContentLength),
+        (14, b'h') => (b"http2-settings", Field::OneHop),
+        (15, b'x') => (b"x-forwarded-for", Field::ForwardedFor),
+        (16, b'p') => (b"proxy-connection", Field::OneHop),
+        (16, b'x') => (b"x-forwarded-host", Field::Forwarded),
+        (17, b't') => (b"transfer-encoding", Field::TransferEncoding),
+        (17, b'x') => (b"x-forwarded-proto", Field::Forwarded),
+        _ => return Field::Other,
+    };
+    // Names are tokens: of these only letters have a bit to lose.
+    if name.iter().zip(known).all(|(byte, known)| byte | 0x20 == *known) {
+        return field;
+    }
+    let alike = |(byte, known): (&u8, &u8)| byte | 0x20 == *known || (*byte == b'_' && *known == b'-');
+    if name.iter().zip(known).all(alike) { Field::LookAlike } else { Field::Other }
 }
 
 /// Fields that stay although `Connection` names them: they are end-to-end, and a client that could have them
 /// removed on the way could change what the upstream is asked (RFC 9110 §7.6.1 forbids to name them).
-const END_TO_END: [&str; 14] = [
-    "authorization",
-    "cache-control",
-    "content-encoding",
-    "content-length",
-    "content-range",
-    "content-type",
-    "cookie",
-    "date",
-    "expect",
-    "host",
-    "range",
-    "set-cookie",
-    "transfer-encoding",
-    "x-forwarded-for",
+const END_TO_END: [&[u8]; 21] = [
+    b"accept",
+    b"authorization",
+    b"cache-control",
+    b"content-encoding",
+    b"content-length",
+    b"content-range",
+    b"content-type",
+    b"cookie",
+    b"date",
+    b"expect",
+    b"forwarded",
+    b"host",
+    b"max-forwards",
+    b"range",
+    b"set-cookie",
+    b"transfer-encoding",
+    b"via",
+    b"x-forwarded-for",
+    b"x-forwarded-host",
+    b"x-forwarded-proto",
+    b"x-real-ip",
 ];
 
 /// The most field names that `Connection` may list: each is compared with every field.
@@ -84,17 +102,21 @@ const MAX_NAMED: usize = 16;
 pub(crate) struct ConnectionOptions {
     close: bool,
     keep_alive: bool,
+    pub(crate) upgrade: bool,
     named: bool,
 }
 
 impl ConnectionOptions {
     /// Adds what one `Connection` field says.
     pub(crate) fn add(&mut self, value: &[u8]) {
-        for option in options(value) {
+        for option in members(value) {
             if option.eq_ignore_ascii_case(b"close") {
                 self.close = true;
             } else if option.eq_ignore_ascii_case(b"keep-alive") {
                 self.keep_alive = true;
+            } else if option.eq_ignore_ascii_case(b"upgrade") {
+                // `Upgrade` is a field of one hop whether or not it is named.
+                self.upgrade = true;
             } else {
                 self.named = true;
             }
@@ -102,42 +124,46 @@ impl ConnectionOptions {
     }
 
     /// Whether the connection may carry another message after this one (RFC 9112 §9.3).
+    #[inline]
     pub(crate) fn persistent(self, version: Version) -> bool {
         !self.close && (version == Version::Http11 || self.keep_alive)
     }
 
     /// Marks the fields that the head's `Connection` fields name. False: they name too many.
-    pub(crate) fn mark_named(self, fields: &[Header<'_>], dropped: &mut u128) -> bool {
-        if !self.named {
-            return true;
-        }
-        let mut count = 0;
-        for connection in fields.iter().filter(|field| classify(field.name) == Field::Connection) {
-            for option in options(connection.value) {
-                count += 1;
-                if count > MAX_NAMED {
-                    return false;
-                }
-                if !END_TO_END.iter().any(|kept| option.eq_ignore_ascii_case(kept.as_bytes())) {
-                    mark(option, fields, dropped);
-                }
-            }
-        }
-        true
+    #[inline]
+    pub(crate) fn mark_named(self, head: &[u8], lines: &[Line], dropped: &mut u128) -> bool {
+        !self.named || mark_named(head, lines, dropped)
     }
 }
 
-fn mark(name: &[u8], fields: &[Header<'_>], dropped: &mut u128) {
-    for (index, field) in fields.iter().enumerate() {
-        if field.name.as_bytes().eq_ignore_ascii_case(name) {
+#[cold]
+fn mark_named(head: &[u8], lines: &[Line], dropped: &mut u128) -> bool {
+    let mut count = 0;
+    for connection in lines.iter().filter(|line| line.field == Field::Connection) {
+        for option in members(connection.value(head)) {
+            count += 1;
+            if count > MAX_NAMED {
+                return false;
+            }
+            if !END_TO_END.iter().any(|kept| option.eq_ignore_ascii_case(kept)) {
+                mark(option, head, lines, dropped);
+            }
+        }
+    }
+    true
+}
+
+fn mark(name: &[u8], head: &[u8], lines: &[Line], dropped: &mut u128) {
+    for (index, line) in lines.iter().enumerate() {
+        if line.name(head).eq_ignore_ascii_case(name) {
             *dropped |= 1 << index;
         }
     }
 }
 
 /// The members of a comma-separated list, without the empty ones (RFC 9110 §5.6.1).
-fn options(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|option| !option.is_empty())
+pub(crate) fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
 }
 
 /// Reads a Content-Length: digits and nothing else (RFC 9110 §8.6).
@@ -148,23 +174,14 @@ pub(crate) fn content_length(value: &[u8]) -> Option<u64> {
     value.iter().try_fold(0_u64, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + u64::from(byte - b'0')))
 }
 
-/// Where in `bytes` the part lies. `part` must be a slice of `bytes`.
-#[inline]
-pub(crate) fn offset_of(bytes: &[u8], part: &[u8]) -> usize {
-    part.as_ptr().addr() - bytes.as_ptr().addr()
+/// The protocols of an `Upgrade` field (RFC 9110 §7.8) that may be switched to through a proxy. HTTP/2 is none:
+/// behind it the proxy would see no requests any more.
+pub(crate) fn protocols(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    members(value).filter(|protocol| !protocol.eq_ignore_ascii_case(b"h2c"))
 }
 
-/// The start of a field's line in the head.
-#[inline]
-pub(crate) fn line_start(head: &[u8], field: &Header<'_>) -> usize {
-    offset_of(head, field.name.as_bytes())
-}
-
-/// Whether every line of the head ends in CRLF. The parser also takes a bare LF, which a laxer or stricter
-/// neighbour may read differently.
-#[inline]
-pub(crate) fn lines_end_in_crlf(head: &[u8], fields: &[Header<'_>]) -> bool {
-    let crlf_before = |end: usize| end >= 2 && &head[end - 2..end] == b"\r\n";
-    // The empty line at the end, and the line before it.
-    head.ends_with(b"\r\n\r\n") && fields.iter().all(|field| crlf_before(line_start(head, field)))
+/// Whether an `Upgrade` field offers a protocol that may be passed on, and is nothing but protocols.
+pub(crate) fn offers_protocol(value: &[u8]) -> bool {
+    let is_name = |byte: &u8| TOKEN_BYTES[usize::from(*byte)] || *byte == b'/';
+    members(value).all(|protocol| protocol.iter().all(is_name)) && protocols(value).next().is_some()
 }

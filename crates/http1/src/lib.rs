@@ -3,20 +3,23 @@
 //! Bytes go in; borrowed views, framing state and the bytes of outgoing heads come out. The reading is strict:
 //! there is exactly one way to read every message, and what could be read in two ways is refused.
 //!
-//! In reading order: [`RequestHead`] and [`ResponseHead`] parse a head in place, [`Body`] follows the bytes of a
-//! message's body, [`forward`] writes the heads that go out.
+//! In reading order: `lines` reads field lines in place, `fields` knows what they mean, [`RequestHead`] and
+//! [`ResponseHead`] are whole heads, [`Body`] follows the bytes of a message's body, [`forward`] writes the heads
+//! that go out.
 
 mod body;
 mod chunked;
 mod fields;
 pub mod forward;
+mod lines;
 mod refusal;
 mod request;
 mod response;
+mod target;
 
 pub use body::{Body, BodyLength};
 pub use chunked::{BadChunk, Chunked};
-pub use fields::{FieldSpace, MAX_FIELDS, field_space};
+pub use lines::{Lines, MAX_FIELDS};
 pub use refusal::{BadAnswer, Refusal};
 pub use request::{Limits, RequestHead};
 pub use response::ResponseHead;

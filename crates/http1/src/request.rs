@@ -1,16 +1,12 @@
-use std::net::Ipv6Addr;
-
-use httparse::{Header, Status};
-
-use crate::fields::{
-    ConnectionOptions, Field, FieldSpace, classify, content_length, lines_end_in_crlf, offset_of,
-};
+use crate::fields::{ConnectionOptions, Field, content_length, members, offers_protocol};
+use crate::lines::{Line, Lines, Stop, TOKEN_BYTES, read_lines, skip, skip_crlf};
+use crate::target::{TARGET_BYTES, check_host, split_target};
 use crate::{BodyLength, Refusal, Version};
 
 /// How large a head may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The whole head, in bytes.
+    /// The whole head, in bytes; no more than a `u32` counts.
     pub head_bytes: usize,
     /// The request target, in bytes.
     pub target_bytes: usize,
@@ -18,163 +14,313 @@ pub struct Limits {
     pub fields: usize,
 }
 
-/// A request's head, parsed in place. It borrows the bytes and the field space that it was parsed with.
+impl Limits {
+    /// The bytes in which a head must end, and whether more of them may come.
+    pub(crate) fn window<'b>(&self, bytes: &'b [u8]) -> (&'b [u8], bool) {
+        let most = self.head_bytes.min(u32::MAX as usize);
+        if bytes.len() < most { (bytes, true) } else { (&bytes[..most], false) }
+    }
+}
+
+/// A request's head, parsed in place. It borrows the bytes and the lines that it was parsed with.
 #[derive(Debug)]
-pub struct RequestHead<'h, 'b> {
+pub struct RequestHead<'a> {
     /// The head, from the method to the empty line.
-    pub bytes: &'b [u8],
+    pub bytes: &'a [u8],
     /// The method, as it came.
-    pub method: &'b str,
-    /// What the request asks for, in origin form or `*`: path and query, untouched.
-    pub target: &'b str,
+    pub method: &'a [u8],
+    /// What the request asks for, in origin form or `*`: path and query, untouched. The path is empty where a
+    /// target in absolute form has none.
+    pub target: &'a [u8],
     /// The version that the client speaks.
     pub version: Version,
     /// Who is asked: the authority of an absolute target, else the Host field. None in HTTP/1.0 without either.
-    pub host: Option<&'b str>,
+    pub host: Option<&'a [u8]>,
     /// How long the body is.
     pub body: BodyLength,
     /// Whether the client would send another request on this connection.
     pub keep_alive: bool,
     /// Whether the client waits for a 100 before it sends the body.
     pub expects_continue: bool,
+    /// Whether the client would rather have an error as JSON.
+    pub prefers_json: bool,
+    /// The value of `Upgrade`, where the client asks for another protocol on this connection (RFC 9110 §7.8) that a
+    /// proxy can pass on.
+    pub upgrade: Option<&'a [u8]>,
+    /// How often a TRACE or OPTIONS may still be forwarded (RFC 9110 §7.6.2).
+    pub max_forwards: Option<u64>,
+    /// Empty lines before the head and the head, in bytes: where the body begins.
+    pub consumed: usize,
     /// The target came in absolute form, so request line and Host must be written anew.
     pub(crate) absolute: bool,
-    pub(crate) fields: &'h [Header<'b>],
-    /// The lines that are not passed on, a bit for each field.
+    /// Whether the client reads trailers (RFC 9110 §10.1.4).
+    pub(crate) reads_trailers: bool,
+    pub(crate) has_request_id: bool,
+    pub(crate) has_trace_parent: bool,
+    pub(crate) lines: &'a [Line],
+    /// The lines that are not passed on, a bit for each.
     pub(crate) dropped: u128,
     /// The lines by which a client says whom it forwards for; passed on only for trusted ones.
     pub(crate) claims: u128,
 }
 
+/// Method, target and version.
+struct RequestLine<'a> {
+    method: &'a [u8],
+    target: &'a [u8],
+    version: Version,
+    end: usize,
+}
+
 /// What the fields say, gathered in one pass.
 #[derive(Default)]
-struct Gathered<'b> {
+struct Gathered<'a> {
     hosts: usize,
-    host: Option<&'b [u8]>,
+    host: Option<&'a [u8]>,
     lengths: usize,
-    length: Option<u64>,
+    length: u64,
     codings: usize,
     chunked: bool,
     connection: ConnectionOptions,
+    upgrades: usize,
+    upgrade: Option<&'a [u8]>,
     expects_continue: bool,
+    prefers_json: bool,
+    reads_trailers: bool,
+    has_request_id: bool,
+    has_trace_parent: bool,
+    max_forwards: Option<&'a [u8]>,
     dropped: u128,
     claims: u128,
 }
 
-impl<'h, 'b> RequestHead<'h, 'b> {
+impl<'a> RequestHead<'a> {
     /// Parses the head at the front of `bytes`. None: it is not all there yet.
     ///
     /// # Errors
     /// The head breaks RFC 9112, can be read in two ways, or exceeds a limit.
-    pub fn parse(
-        bytes: &'b [u8],
-        space: &'h mut FieldSpace<'b>,
-        limits: &Limits,
-    ) -> Result<Option<Self>, Refusal> {
+    pub fn parse(bytes: &'a [u8], lines: &'a mut Lines, limits: &Limits) -> Result<Option<Self>, Refusal> {
         // RFC 9112 §2.2: an empty line before the request line is passed over.
-        let bytes = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
-        let mut request = httparse::Request::new(&mut []);
-        let room = limits.fields.min(space.len());
-        let length = match request.parse_with_uninit_headers(bytes, &mut space[..room]) {
-            Ok(Status::Complete(length)) if length <= limits.head_bytes => length,
-            Ok(Status::Complete(_)) => return Err(Refusal::HeadTooLarge("the head is too large")),
-            Ok(Status::Partial) => return incomplete(bytes, limits).map_or(Ok(None), Err),
-            Err(error) => return Err(refusal_of(error, bytes)),
+        let (before, bytes) = match bytes {
+            [b'\r', b'\n', rest @ ..] => (2, rest),
+            [b'\r'] => return Ok(None),
+            _ => (0, bytes),
         };
-        let head = &bytes[..length];
-        let (Some(method), Some(target), Some(version)) = (request.method, request.path, request.version)
-        else {
-            return Err(Refusal::Malformed("the request line is malformed"));
-        };
-        if offset_of(bytes, method.as_bytes()) != 0 || !lines_end_in_crlf(head, request.headers) {
-            return Err(Refusal::Malformed("a line of the head does not end in CRLF"));
+        let (window, may_grow) = limits.window(bytes);
+        let room = lines.room(limits.fields);
+        let read = read_request_line(window, limits)
+            .and_then(|line| Ok((read_lines(window, line.end, room).map_err(Problem::from)?, line)));
+        match read {
+            Ok(((count, end), line)) => {
+                let head = Self::assemble(&window[..end], &line, &room[..count], before)?;
+                Ok(Some(head))
+            }
+            Err(Problem::Stop(Stop::Partial)) if may_grow => Ok(None),
+            Err(problem) => Err(problem.refusal()),
         }
-        if target.len() > limits.target_bytes {
-            return Err(Refusal::TargetTooLong);
-        }
-        let version = if version == 0 { Version::Http10 } else { Version::Http11 };
-        let gathered = gather(request.headers)?;
-        Self::assemble(head, method, target, version, gathered, request.headers).map(Some)
     }
 
+    #[inline]
     fn assemble(
-        bytes: &'b [u8],
-        method: &'b str,
-        target: &'b str,
-        version: Version,
-        mut gathered: Gathered<'b>,
-        fields: &'h [Header<'b>],
+        bytes: &'a [u8],
+        line: &RequestLine<'a>,
+        lines: &'a [Line],
+        before: usize,
     ) -> Result<Self, Refusal> {
-        let (authority, target) = split_target(method, target)?;
-        let host_field = gathered.host.map(check_host).transpose()?;
-        if gathered.hosts > 1 || (gathered.hosts == 0 && version == Version::Http11) {
+        let mut gathered = gather(bytes, lines)?;
+        let (authority, target) = split_target(line.method, line.target)?;
+        if let Some(host) = gathered.host {
+            check_host(host)?;
+        }
+        if gathered.hosts > 1 || (gathered.hosts == 0 && line.version == Version::Http11) {
             return Err(Refusal::Malformed("a request has exactly one Host field"));
         }
-        if !gathered.connection.mark_named(fields, &mut gathered.dropped) {
+        if !gathered.connection.mark_named(bytes, lines, &mut gathered.dropped) {
             return Err(Refusal::Malformed("Connection names too many fields"));
         }
+        let body = body_length(&gathered, line.version)?;
         Ok(Self {
             bytes,
-            method,
+            method: line.method,
             target,
-            version,
-            host: authority.or(host_field),
-            body: body_length(&gathered, version)?,
-            keep_alive: gathered.connection.persistent(version),
-            expects_continue: gathered.expects_continue && version == Version::Http11,
+            version: line.version,
+            host: authority.or(gathered.host),
+            body,
+            keep_alive: gathered.connection.persistent(line.version),
+            expects_continue: gathered.expects_continue && line.version == Version::Http11,
+            prefers_json: gathered.prefers_json,
+            upgrade: upgrade(&gathered, line.version, body),
+            max_forwards: max_forwards(line.method, gathered.max_forwards)?,
+            consumed: before + bytes.len(),
             absolute: authority.is_some(),
-            fields,
+            reads_trailers: gathered.reads_trailers,
+            has_request_id: gathered.has_request_id,
+            has_trace_parent: gathered.has_trace_parent,
+            lines,
             dropped: gathered.dropped,
             claims: gathered.claims,
         })
     }
 
     /// The value of the first field with this name.
-    pub fn field(&self, name: &str) -> Option<&'b [u8]> {
-        self.fields.iter().find(|field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
-    }
-
-    /// Where in `bytes`, which it was parsed from, the head ends and the body begins.
-    pub fn consumed(&self, bytes: &[u8]) -> usize {
-        offset_of(bytes, self.bytes) + self.bytes.len()
+    pub fn field(&self, name: &str) -> Option<&'a [u8]> {
+        let line = self.lines.iter().find(|line| line.name(self.bytes).eq_ignore_ascii_case(name.as_bytes()));
+        line.map(|line| line.value(self.bytes))
     }
 }
 
-fn gather<'b>(fields: &[Header<'b>]) -> Result<Gathered<'b>, Refusal> {
+enum Problem {
+    Stop(Stop),
+    Refusal(Refusal),
+}
+
+impl From<Stop> for Problem {
+    fn from(stop: Stop) -> Self {
+        Problem::Stop(stop)
+    }
+}
+
+impl Problem {
+    #[cold]
+    fn refusal(self) -> Refusal {
+        match self {
+            Problem::Refusal(refusal) => refusal,
+            Problem::Stop(Stop::Bad(problem)) => Refusal::Malformed(problem),
+            Problem::Stop(Stop::Partial) => Refusal::HeadTooLarge("the head is too large"),
+            Problem::Stop(Stop::TooManyFields) => Refusal::HeadTooLarge("the head has too many fields"),
+        }
+    }
+}
+
+#[inline]
+fn read_request_line<'a>(bytes: &'a [u8], limits: &Limits) -> Result<RequestLine<'a>, Problem> {
+    let method_end = skip(bytes, 0, &TOKEN_BYTES);
+    match bytes.get(method_end) {
+        Some(b' ') if method_end > 0 => {}
+        Some(_) => return Err(Stop::Bad("the method is malformed").into()),
+        None => return Err(Stop::Partial.into()),
+    }
+    let start = method_end + 1;
+    let end = skip(bytes, start, &TARGET_BYTES);
+    if end - start > limits.target_bytes {
+        return Err(Problem::Refusal(Refusal::TargetTooLong));
+    }
+    match bytes.get(end) {
+        Some(b' ') if end > start => {}
+        Some(b' ') => return Err(Stop::Bad("the request line has no target").into()),
+        Some(b'\r' | b'\n') => return Err(Stop::Bad("the request line has no version").into()),
+        Some(_) => {
+            return Err(Stop::Bad("the request target has a character that must be encoded").into());
+        }
+        None => return Err(Stop::Partial.into()),
+    }
+    let version = match bytes[end + 1..].first_chunk() {
+        Some(b"HTTP/1.1\r\n") => Version::Http11,
+        Some(b"HTTP/1.0\r\n") => Version::Http10,
+        _ => return Err(other_version(bytes, end + 1)),
+    };
+    Ok(RequestLine { method: &bytes[..method_end], target: &bytes[start..end], version, end: end + 11 })
+}
+
+/// What is wrong with the end of a request line: it is not all there, names a version of HTTP that is none of
+/// ours, or something else.
+#[cold]
+fn other_version(bytes: &[u8], at: usize) -> Problem {
+    const MALFORMED: Problem = Problem::Stop(Stop::Bad("the request line is malformed"));
+    let rest = &bytes[at..];
+    let name = b"HTTP/";
+    let common = rest.iter().zip(name).take_while(|(byte, wanted)| byte == wanted).count();
+    if common < name.len() {
+        return if common == rest.len() { Stop::Partial.into() } else { MALFORMED };
+    }
+    let number = &rest[name.len()..];
+    let digits = number.iter().position(|byte| !byte.is_ascii_digit() && *byte != b'.');
+    let digits = digits.unwrap_or(number.len());
+    let is_number = number.first().is_none_or(u8::is_ascii_digit) && digits <= 8;
+    match skip_crlf(bytes, at + name.len() + digits) {
+        _ if !is_number => MALFORMED,
+        Ok(_) if digits == 0 => MALFORMED,
+        Ok(_) => Problem::Refusal(Refusal::Version),
+        Err(stop) => stop.into(),
+    }
+}
+
+#[inline]
+fn gather<'a>(head: &'a [u8], lines: &[Line]) -> Result<Gathered<'a>, Refusal> {
     let mut gathered = Gathered::default();
-    for (index, field) in fields.iter().enumerate() {
-        let bit = 1_u128 << index;
-        match classify(field.name) {
-            Field::Other => {}
-            Field::Host => {
-                gathered.hosts += 1;
-                gathered.host = Some(field.value);
-            }
-            Field::ContentLength => {
-                gathered.lengths += 1;
-                let malformed = Refusal::Malformed("Content-Length is not a number");
-                gathered.length = Some(content_length(field.value).ok_or(malformed)?);
-            }
-            Field::TransferEncoding => {
-                gathered.codings += 1;
-                gathered.chunked = field.value.eq_ignore_ascii_case(b"chunked");
-            }
-            Field::Connection => {
-                gathered.connection.add(field.value);
-                gathered.dropped |= bit;
-            }
-            Field::Expect => gathered.expects_continue = field.value.eq_ignore_ascii_case(b"100-continue"),
-            Field::ForwardedFor | Field::Forwarded => gathered.claims |= bit,
-            Field::OneHop => gathered.dropped |= bit,
+    for (index, line) in lines.iter().enumerate() {
+        if line.field != Field::Other {
+            gathered.add(line.field, line.value(head), 1 << index)?;
         }
     }
     Ok(gathered)
 }
 
+impl<'a> Gathered<'a> {
+    fn add(&mut self, field: Field, value: &'a [u8], bit: u128) -> Result<(), Refusal> {
+        match field {
+            Field::Other => {}
+            Field::Host => {
+                self.hosts += 1;
+                self.host = Some(value);
+            }
+            Field::ContentLength => {
+                self.lengths += 1;
+                let malformed = Refusal::Malformed("Content-Length is not a number");
+                self.length = content_length(value).ok_or(malformed)?;
+            }
+            Field::TransferEncoding => {
+                self.codings += 1;
+                self.chunked = value.eq_ignore_ascii_case(b"chunked");
+            }
+            Field::Connection => {
+                self.connection.add(value);
+                self.dropped |= bit;
+            }
+            Field::Upgrade => {
+                self.upgrades += 1;
+                self.upgrade = Some(value);
+                self.dropped |= bit;
+            }
+            Field::Te => {
+                self.reads_trailers |= members(value).any(|coding| coding.eq_ignore_ascii_case(b"trailers"));
+                self.dropped |= bit;
+            }
+            Field::Expect => self.expects_continue = value.eq_ignore_ascii_case(b"100-continue"),
+            Field::Accept => self.prefers_json |= prefers_json(value),
+            Field::MaxForwards => self.max_forwards = Some(value),
+            Field::RequestId => self.has_request_id = true,
+            Field::TraceParent => self.has_trace_parent = true,
+            Field::ForwardedFor | Field::Forwarded => self.claims |= bit,
+            Field::OneHop | Field::LookAlike => self.dropped |= bit,
+        }
+        Ok(())
+    }
+}
+
+/// Whether JSON is named, and nothing that people read before it.
+#[inline]
+fn prefers_json(accept: &[u8]) -> bool {
+    accept != b"*/*" && names_json_first(accept)
+}
+
+fn names_json_first(accept: &[u8]) -> bool {
+    let kind = |range: &'_ [u8]| -> Option<bool> {
+        let end = range.iter().position(|byte| *byte == b';').unwrap_or(range.len());
+        let kind = range[..end].trim_ascii();
+        let is_json = kind.eq_ignore_ascii_case(b"application/json")
+            || kind.eq_ignore_ascii_case(b"application/problem+json");
+        let is_text = kind.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"text/"));
+        (is_json || is_text).then_some(is_json)
+    };
+    members(accept).find_map(kind).unwrap_or(false)
+}
+
+#[inline]
 fn body_length(gathered: &Gathered<'_>, version: Version) -> Result<BodyLength, Refusal> {
     match (gathered.codings, gathered.lengths) {
         (0, 0) => Ok(BodyLength::Exactly(0)),
-        (0, 1) => Ok(BodyLength::Exactly(gathered.length.unwrap_or(0))),
+        (0, 1) => Ok(BodyLength::Exactly(gathered.length)),
         (0, _) => Err(Refusal::Malformed("a request has at most one Content-Length")),
         (_, 1..) => Err(Refusal::Malformed("a request has Content-Length or Transfer-Encoding, not both")),
         (1, 0) if gathered.chunked && version == Version::Http11 => Ok(BodyLength::Chunked),
@@ -183,120 +329,26 @@ fn body_length(gathered: &Gathered<'_>, version: Version) -> Result<BodyLength, 
     }
 }
 
-/// The bytes of a request target: visible ASCII but for the mark of a fragment.
-const TARGET_BYTES: [bool; 256] = {
-    let mut allowed = [false; 256];
-    let mut byte = b'!';
-    while byte <= b'~' {
-        allowed[byte as usize] = byte != b'#';
-        byte += 1;
-    }
-    allowed
-};
-
-/// The bytes of a host's name (`reg-name` of RFC 3986 §3.2.2), without the comma: it would look like a list.
-const NAME_BYTES: [bool; 256] = {
-    let mut allowed = [false; 256];
-    let mut index = 0;
-    while index < 256 {
-        let byte = index as u8;
-        allowed[index] = byte.is_ascii_alphanumeric()
-            || matches!(
-                byte,
-                b'-' | b'.'
-                    | b'_'
-                    | b'~'
-                    | b'%'
-                    | b'!'
-                    | b'$'
-                    | b'&'
-                    | b'\''
-                    | b'('
-                    | b')'
-                    | b'*'
-                    | b'+'
-                    | b';'
-                    | b'='
-            );
-        index += 1;
-    }
-    allowed
-};
-
-/// Splits the request target (RFC 9112 §3.2) into the authority of an absolute form and the origin form.
-fn split_target<'b>(method: &str, target: &'b str) -> Result<(Option<&'b str>, &'b str), Refusal> {
-    // The parser lets obs-text through; a fragment never travels.
-    if !target.bytes().all(|byte| TARGET_BYTES[usize::from(byte)]) {
-        return Err(Refusal::Malformed("the request target has a character that must be encoded"));
-    }
-    if method == "CONNECT" {
-        return Err(Refusal::Connect);
-    }
-    if target.starts_with('/') || (target == "*" && method == "OPTIONS") {
-        return Ok((None, target));
-    }
-    let malformed = Refusal::Malformed("the request target is neither a path nor a URL");
-    let (scheme, rest) = target.split_once("://").ok_or(malformed)?;
-    if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
-        return Err(malformed);
-    }
-    let end = rest.find(['/', '?']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
-    if authority.is_empty() {
-        return Err(malformed);
-    }
-    check_host(authority.as_bytes())?;
-    // An absolute form may have no path; a query without one needs it put in front, which is not worth it.
-    match path.as_bytes().first() {
-        None if method == "OPTIONS" => Ok((Some(authority), "*")),
-        None => Ok((Some(authority), "/")),
-        Some(b'/') => Ok((Some(authority), path)),
-        Some(_) => Err(malformed),
-    }
+/// The protocols that are asked for. A request with a body is not upgraded, nor one of HTTP/1.0: whoever gets an
+/// `Upgrade` may ignore it (RFC 9110 §7.8), and these would only make the end of the request harder to find.
+fn upgrade<'a>(gathered: &Gathered<'a>, version: Version, body: BodyLength) -> Option<&'a [u8]> {
+    let value = gathered.upgrade?;
+    let asked = gathered.connection.upgrade
+        && gathered.upgrades == 1
+        && version == Version::Http11
+        && body == BodyLength::Exactly(0)
+        && offers_protocol(value);
+    asked.then_some(value)
 }
 
-/// A Host: a name or an address and perhaps a port (RFC 9110 §7.2), no user information. It is never empty
-/// (RFC 9110 §4.2.1).
-fn check_host(value: &[u8]) -> Result<&str, Refusal> {
-    let malformed = Refusal::Malformed("Host is malformed");
-    let text = std::str::from_utf8(value).map_err(|_| malformed)?;
-    let (is_host, port) = if let Some(bracketed) = text.strip_prefix('[') {
-        let (address, port) = bracketed.split_once(']').ok_or(malformed)?;
-        (address.parse::<Ipv6Addr>().is_ok(), port)
-    } else {
-        let end = value.iter().position(|byte| !NAME_BYTES[usize::from(*byte)]).unwrap_or(value.len());
-        (end > 0, &text[end..])
-    };
-    let is_number = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
-    let is_port = port.is_empty() || port.strip_prefix(':').is_some_and(is_number);
-    if is_host && is_port { Ok(text) } else { Err(malformed) }
-}
-
-/// Whether a head that is not all there is already too large.
-fn incomplete(bytes: &[u8], limits: &Limits) -> Option<Refusal> {
-    let target = bytes.split(|byte| *byte == b' ').nth(1);
-    if target.is_some_and(|target| target.len() > limits.target_bytes) {
-        return Some(Refusal::TargetTooLong);
+/// RFC 9110 §7.6.2: only TRACE and OPTIONS are counted.
+#[inline]
+fn max_forwards(method: &[u8], value: Option<&[u8]>) -> Result<Option<u64>, Refusal> {
+    match value {
+        Some(value) if method == b"TRACE" || method == b"OPTIONS" => {
+            let number = content_length(value);
+            number.map(Some).ok_or(Refusal::Malformed("Max-Forwards is not a number"))
+        }
+        _ => Ok(None),
     }
-    (bytes.len() >= limits.head_bytes).then_some(Refusal::HeadTooLarge("the head is too large"))
-}
-
-fn refusal_of(error: httparse::Error, bytes: &[u8]) -> Refusal {
-    match error {
-        httparse::Error::TooManyHeaders => Refusal::HeadTooLarge("the head has too many fields"),
-        httparse::Error::Version if names_other_version(bytes) => Refusal::Version,
-        httparse::Error::HeaderName => Refusal::Malformed("a field name is malformed"),
-        httparse::Error::HeaderValue => Refusal::Malformed("a field value is malformed"),
-        httparse::Error::NewLine => Refusal::Malformed("a line of the head does not end in CRLF"),
-        _ => Refusal::Malformed("the request line is malformed"),
-    }
-}
-
-/// Whether the request line ends in a version of HTTP that is none of ours, rather than in something else.
-fn names_other_version(bytes: &[u8]) -> bool {
-    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_end();
-    let word = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
-    let version = word.strip_prefix(b"HTTP/").unwrap_or_default();
-    let is_number = !version.is_empty() && version.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
-    is_number && !matches!(version, b"1.0" | b"1.1")
 }

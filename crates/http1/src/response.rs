@@ -1,16 +1,15 @@
-use httparse::{Header, Status};
-
-use crate::fields::{ConnectionOptions, Field, FieldSpace, classify, content_length, lines_end_in_crlf};
-use crate::{BadAnswer, BodyLength, Version};
+use crate::fields::{ConnectionOptions, Field, content_length, offers_protocol, protocols};
+use crate::lines::{Line, Lines, Stop, read_lines, skip_crlf, skip_text};
+use crate::{BadAnswer, BodyLength, MAX_FIELDS, Version};
 
 /// The largest head of an answer, in bytes.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
-/// An answer's head, parsed in place. It borrows the bytes and the field space that it was parsed with.
+/// An answer's head, parsed in place. It borrows the bytes and the lines that it was parsed with.
 #[derive(Debug)]
-pub struct ResponseHead<'h, 'b> {
+pub struct ResponseHead<'a> {
     /// The head, from the version to the empty line.
-    pub bytes: &'b [u8],
+    pub bytes: &'a [u8],
     /// The status code, 100 to 999.
     pub status: u16,
     /// The version that the upstream speaks.
@@ -19,79 +18,74 @@ pub struct ResponseHead<'h, 'b> {
     pub body: BodyLength,
     /// Whether the upstream would take another request on this connection after this answer.
     pub keep_alive: bool,
-    pub(crate) fields: &'h [Header<'b>],
-    /// The lines that are not passed on, a bit for each field.
+    /// The value of `Upgrade` in an answer that is about it: 101 names the protocol that follows, 426 the one that
+    /// is required (RFC 9110 §15.2.2, §15.5.22).
+    pub upgrade: Option<&'a [u8]>,
+    pub(crate) lines: &'a [Line],
+    /// The lines that are not passed on, a bit for each.
     pub(crate) dropped: u128,
 }
 
-impl<'h, 'b> ResponseHead<'h, 'b> {
+impl<'a> ResponseHead<'a> {
     /// Parses the head at the front of `bytes`, None: it is not all there yet. `to_head` says that it
     /// answers a HEAD request.
     ///
     /// # Errors
     /// The head breaks RFC 9112, can be read in two ways, or is too large.
-    pub fn parse(
-        bytes: &'b [u8],
-        space: &'h mut FieldSpace<'b>,
-        to_head: bool,
-    ) -> Result<Option<Self>, BadAnswer> {
-        let mut response = httparse::Response::new(&mut []);
-        let config = httparse::ParserConfig::default();
-        let length = match config.parse_response_with_uninit_headers(&mut response, bytes, space) {
-            Ok(Status::Complete(length)) if length <= MAX_HEAD_BYTES => length,
-            Ok(Status::Partial) if bytes.len() < MAX_HEAD_BYTES => return Ok(None),
-            Ok(_) => return Err(BadAnswer("the head is too large")),
-            Err(httparse::Error::TooManyHeaders) => return Err(BadAnswer("the head has too many fields")),
-            Err(_) => return Err(BadAnswer("the head is malformed")),
-        };
-        let head = &bytes[..length];
-        let (Some(status), Some(version)) = (response.code, response.version) else {
-            return Err(BadAnswer("the status line is malformed"));
-        };
-        if !head.starts_with(b"HTTP/") || !lines_end_in_crlf(head, response.headers) {
-            return Err(BadAnswer("a line of the head does not end in CRLF"));
+    pub fn parse(bytes: &'a [u8], lines: &'a mut Lines, to_head: bool) -> Result<Option<Self>, BadAnswer> {
+        let window = &bytes[..bytes.len().min(MAX_HEAD_BYTES)];
+        let room = lines.room(MAX_FIELDS);
+        let read = read_status_line(window)
+            .and_then(|(version, status, end)| Ok((version, status, read_lines(window, end, room)?)));
+        match read {
+            Ok((version, status, (count, end))) => {
+                Self::assemble(&window[..end], status, version, to_head, &room[..count]).map(Some)
+            }
+            Err(Stop::Partial) if bytes.len() < MAX_HEAD_BYTES => Ok(None),
+            Err(Stop::Partial) => Err(BadAnswer("the head is too large")),
+            Err(Stop::TooManyFields) => Err(BadAnswer("the head has too many fields")),
+            Err(Stop::Bad(problem)) => Err(BadAnswer(problem)),
         }
-        // Below 100 there is no class, and nothing may take it for an interim answer.
-        if status < 100 {
-            return Err(BadAnswer("the status code is none"));
-        }
-        let version = if version == 0 { Version::Http10 } else { Version::Http11 };
-        Self::assemble(head, status, version, to_head, response.headers).map(Some)
     }
 
+    #[inline]
     fn assemble(
-        bytes: &'b [u8],
+        bytes: &'a [u8],
         status: u16,
         version: Version,
         to_head: bool,
-        fields: &'h [Header<'b>],
+        lines: &'a [Line],
     ) -> Result<Self, BadAnswer> {
         let (mut lengths, mut length, mut codings, mut framing, mut dropped) = (0, 0, 0, 0_u128, 0_u128);
-        let mut chunked = false;
+        let (mut chunked, mut upgrade) = (false, None);
         let mut connection = ConnectionOptions::default();
-        for (index, field) in fields.iter().enumerate() {
+        for (index, line) in lines.iter().enumerate() {
             let bit = 1_u128 << index;
-            match classify(field.name) {
+            match line.field {
                 Field::ContentLength => {
                     lengths += 1;
-                    length =
-                        content_length(field.value).ok_or(BadAnswer("Content-Length is not a number"))?;
+                    length = content_length(line.value(bytes))
+                        .ok_or(BadAnswer("Content-Length is not a number"))?;
                     framing |= bit;
                 }
                 Field::TransferEncoding => {
                     codings += 1;
-                    chunked = field.value.eq_ignore_ascii_case(b"chunked");
+                    chunked = line.value(bytes).eq_ignore_ascii_case(b"chunked");
                     framing |= bit;
                 }
                 Field::Connection => {
-                    connection.add(field.value);
+                    connection.add(line.value(bytes));
                     dropped |= bit;
                 }
-                Field::OneHop => dropped |= bit,
+                Field::Upgrade => {
+                    upgrade = Some(line.value(bytes)).filter(|_| matches!(status, 101 | 426));
+                    dropped |= bit;
+                }
+                Field::OneHop | Field::Te => dropped |= bit,
                 _ => {}
             }
         }
-        if !connection.mark_named(fields, &mut dropped) {
+        if !connection.mark_named(bytes, lines, &mut dropped) {
             return Err(BadAnswer("Connection names too many fields"));
         }
         let announced = match (codings, lengths) {
@@ -110,6 +104,50 @@ impl<'h, 'b> ResponseHead<'h, 'b> {
         }
         let body = if bodiless || status == 304 || to_head { BodyLength::Exactly(0) } else { announced };
         let keep_alive = connection.persistent(version) && body != BodyLength::UntilClose;
-        Ok(Self { bytes, status, version, body, keep_alive, fields, dropped })
+        Ok(Self { bytes, status, version, body, keep_alive, upgrade, lines, dropped })
     }
+
+    /// Whether a 101 switches to what the request asked for; `asked` is the value of its `Upgrade`.
+    pub fn switches_to(&self, asked: &[u8]) -> bool {
+        let was_asked = |chosen: &[u8]| protocols(asked).any(|known| known.eq_ignore_ascii_case(chosen));
+        self.upgrade.is_some_and(|chosen| offers_protocol(chosen) && protocols(chosen).all(was_asked))
+    }
+}
+
+/// `HTTP/1.1 200 OK`. The reason may be empty, and many leave out the space before it then.
+#[inline]
+fn read_status_line(bytes: &[u8]) -> Result<(Version, u16, usize), Stop> {
+    const MALFORMED: Stop = Stop::Bad("the status line is malformed");
+    let Some(start) = bytes.first_chunk::<12>() else {
+        // What is there must be the beginning of one.
+        let shape = b"HTTP/1.1 200";
+        let fits = |(byte, shape): (&u8, &u8)| match shape {
+            b'0'..=b'9' => byte.is_ascii_digit(),
+            _ => byte == shape,
+        };
+        return Err(if bytes.iter().zip(shape).all(fits) { Stop::Partial } else { MALFORMED });
+    };
+    let version = match start[..9] {
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1', b' '] => Version::Http11,
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0', b' '] => Version::Http10,
+        _ => return Err(MALFORMED),
+    };
+    let mut status = 0;
+    for digit in &start[9..] {
+        if !digit.is_ascii_digit() {
+            return Err(MALFORMED);
+        }
+        status = status * 10 + u16::from(digit - b'0');
+    }
+    // Below 100 there is no class, and nothing may take it for an interim answer.
+    if status < 100 {
+        return Err(Stop::Bad("the status code is none"));
+    }
+    let end = match bytes.get(12) {
+        Some(b' ') => skip_text(bytes, 13),
+        Some(b'\r') => 12,
+        Some(_) => return Err(MALFORMED),
+        None => return Err(Stop::Partial),
+    };
+    Ok((version, status, skip_crlf(bytes, end)?))
 }
