@@ -1,11 +1,13 @@
 //! The command line.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use berth_balancer::config::{Admin, Settings, Upstream, parse_size};
 use berth_balancer::proxy::{ProxySettings, Timeouts};
-use berth_balancer::{AccessFormat, AccessTarget, Limits};
+use berth_balancer::tls::UpstreamTls;
+use berth_balancer::{AccessFormat, AccessTarget, Limits, OTHER_FILES};
 use berth_client::{RegistryAddress, RegistryList};
 use berth_daemon::LogFormat;
 use berth_model::{Invalid, Query};
@@ -91,6 +93,10 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_time)]
     timeout_body: Duration,
 
+    /// The largest request body, or none
+    #[arg(long, value_name = "SIZE|none", default_value = "none", value_parser = parse_most_body)]
+    max_body: MostBody,
+
     /// For a client that does not read
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time)]
     timeout_send: Duration,
@@ -98,6 +104,10 @@ pub(crate) struct Cli {
     /// For a client connection between two requests
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_time)]
     timeout_idle: Duration,
+
+    /// For silence within a tunnel, such as a WebSocket
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_time)]
+    timeout_tunnel: Duration,
 
     /// For an upstream connection between two requests
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time)]
@@ -110,6 +120,14 @@ pub(crate) struct Cli {
     /// Networks whose X-Forwarded-* fields are believed
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
     trusted_proxies: Vec<IpNet>,
+
+    /// Certificates in PEM that https upstreams must be vouched for by, in place of the system's
+    #[arg(long, value_name = "FILE", value_parser = parse_ca)]
+    upstream_ca: Option<UpstreamTls>,
+
+    /// Do not add this balancer to the Via field of requests
+    #[arg(long)]
+    no_via: bool,
 
     /// Where a line per request goes: a file, - for stdout, or off
     #[arg(long, value_name = "FILE|-|off", default_value = "off")]
@@ -159,6 +177,7 @@ impl Cli {
             upstreams: self.upstream,
             threads,
             most_connections: most_connections(self.max_connections, open_files),
+            open_files: usize::try_from(open_files).unwrap_or(usize::MAX),
             proxy: ProxySettings {
                 limits: Limits {
                     head_bytes: self.max_head,
@@ -172,9 +191,13 @@ impl Cli {
                     body: self.timeout_body,
                     send: self.timeout_send,
                     idle: self.timeout_idle,
+                    tunnel: self.timeout_tunnel,
                     upstream_idle: self.timeout_upstream_idle,
                 },
+                most_body_bytes: self.max_body.0,
                 trusted_proxies: self.trusted_proxies,
+                tls: self.upstream_ca.unwrap_or_default(),
+                via: !self.no_via,
             },
             access_log: AccessTarget::parse(&self.access_log),
             access_format: self.access_log_format,
@@ -185,8 +208,8 @@ impl Cli {
 
 /// Every client may need an upstream connection too, and some files are open for other reasons.
 fn most_connections(asked: Option<u32>, open_files: u64) -> usize {
-    const OTHER_FILES: u64 = 64;
-    let allowed = usize::try_from(open_files.saturating_sub(OTHER_FILES) / 2).unwrap_or(usize::MAX).max(1);
+    let open_files = usize::try_from(open_files).unwrap_or(usize::MAX);
+    let allowed = (open_files.saturating_sub(OTHER_FILES) / 2).max(1);
     asked.map_or(10_000.min(allowed), |asked| usize::try_from(asked).unwrap_or(usize::MAX))
 }
 
@@ -212,6 +235,22 @@ fn parse_admin(text: &str) -> Result<Admin, String> {
 /// An empty variable in the environment is as good as none.
 fn parse_token(text: &str) -> Result<String, Invalid> {
     if text.is_empty() { Ok(String::new()) } else { text.parse::<Token>().map(|_| text.to_owned()) }
+}
+
+/// The largest body; nothing without a limit.
+#[derive(Clone, Copy, Debug)]
+struct MostBody(Option<u64>);
+
+fn parse_most_body(text: &str) -> Result<MostBody, Invalid> {
+    if text == "none" {
+        return Ok(MostBody(None));
+    }
+    parse_size(text).map(|bytes| MostBody(Some(bytes as u64)))
+}
+
+fn parse_ca(text: &str) -> Result<UpstreamTls, String> {
+    UpstreamTls::trusting(Path::new(text))
+        .map_err(|error| format!("{error}; name a file of certificates in PEM"))
 }
 
 fn parse_time(text: &str) -> Result<Duration, String> {

@@ -8,6 +8,7 @@ pub mod config;
 mod discovery;
 pub mod proxy;
 mod telemetry;
+pub mod tls;
 mod upstreams;
 
 use std::io;
@@ -37,6 +38,9 @@ const WAITING_UPDATES: usize = 1024;
 
 /// A balancer that starts does not accept before it has heard from every source, or for so long.
 const FIRST_LIST_WAIT: Duration = Duration::from_millis(500);
+
+/// Files that a balancer has open beside connections of clients and upstreams.
+pub const OTHER_FILES: usize = 64;
 
 /// How long the last lines of the access log may take.
 const LOG_WAIT: Duration = Duration::from_secs(1);
@@ -196,7 +200,8 @@ fn follow(settings: &Settings, published: &Arc<Published>) -> watch::Receiver<bo
     let (said, waiting) = mpsc::channel(WAITING_UPDATES);
     let (heard, is_heard) = watch::channel(false);
     let mixes = settings.query.is_none();
-    tokio::spawn(Upstreams::new(sources.len(), Arc::clone(published), clock, mixes).run(waiting, heard));
+    let upstreams = Upstreams::new(sources.authorities(), Arc::clone(published), clock, mixes);
+    tokio::spawn(upstreams.secured_by(settings.proxy.tls.clone()).run(waiting, heard));
     sources.follow(&said);
     is_heard
 }
@@ -242,6 +247,7 @@ fn start_workers(
             cells: Arc::clone(cells),
             access_log: log.map(AccessLog::for_worker),
             most_connections,
+            descriptors: settings.open_files.saturating_sub(OTHER_FILES) / settings.threads,
             shutdown: shutdown.clone(),
         };
         let (ended, ends) = oneshot::channel();

@@ -18,6 +18,8 @@ fn upstreams() {
         ("10.0.0.7:65535", "10.0.0.7", 65535, "10.0.0.7:65535"),
         ("[::1]:3000", "::1", 3000, "[::1]:3000"),
         ("http://[2001:db8::1]", "2001:db8::1", 80, "[2001:db8::1]:80"),
+        ("https://example.org", "example.org", 443, "https://example.org:443"),
+        ("https://10.0.0.7:8443/", "10.0.0.7", 8443, "https://10.0.0.7:8443"),
     ];
     for (text, host, port, shown) in accepted {
         let upstream: Upstream = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
@@ -53,7 +55,6 @@ fn what_is_no_upstream() {
         "http://localhost:80?a",
         "localhost#a",
         "http://",
-        "https://localhost:443",
         "ftp://localhost:21",
         "HTTP//localhost",
         "a,b",

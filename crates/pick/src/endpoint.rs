@@ -11,6 +11,7 @@ use crate::padded::Padded;
 pub struct Endpoint {
     key: u64,
     identity: Identity,
+    authority: Option<Box<str>>,
     address: SocketAddr,
     load: Padded<Load>,
 }
@@ -24,9 +25,10 @@ struct Load {
 }
 
 impl Endpoint {
-    pub(crate) fn new(key: u64, identity: Identity) -> Self {
+    pub(crate) fn new(key: u64, identity: Identity, authority: Option<&str>) -> Self {
         let address = identity.address();
-        Self { key, identity, address, load: Padded::default() }
+        let authority = authority.map(Box::from);
+        Self { key, identity, authority, address, load: Padded::default() }
     }
 
     /// A number that no other endpoint of this process has or had: what workers keep their connections under.
@@ -37,6 +39,12 @@ impl Endpoint {
     /// Which run it is.
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// The host, and the port if it is not the scheme's own, that it is asked for as; none if it is asked for whatever
+    /// the client asks for.
+    pub fn authority(&self) -> Option<&str> {
+        self.authority.as_deref()
     }
 
     /// Where it listens.
@@ -72,6 +80,11 @@ impl<H: Deref<Target = Endpoint>> InFlight<H> {
     pub fn begin(endpoint: H) -> Self {
         endpoint.load.started.fetch_add(1, Ordering::Release);
         Self { endpoint }
+    }
+
+    /// What keeps the endpoint alive. It must go on to be the same endpoint.
+    pub fn handle_mut(&mut self) -> &mut H {
+        &mut self.endpoint
     }
 }
 

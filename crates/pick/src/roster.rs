@@ -13,13 +13,13 @@ pub struct Roster {
 }
 
 impl Roster {
-    /// The endpoint of this identity: the known one with its load, else a new one.
-    pub fn endpoint(&mut self, identity: &Identity) -> Arc<Endpoint> {
+    /// The endpoint of this identity: the known one with its load, else a new one that goes by this authority.
+    pub fn endpoint(&mut self, identity: &Identity, authority: Option<&str>) -> Arc<Endpoint> {
         if let Some(known) = self.endpoints.get(identity) {
             return Arc::clone(known);
         }
         self.made += 1;
-        let made = Arc::new(Endpoint::new(self.made, identity.clone()));
+        let made = Arc::new(Endpoint::new(self.made, identity.clone(), authority));
         self.endpoints.insert(identity.clone(), Arc::clone(&made));
         made
     }

@@ -47,6 +47,8 @@ pub struct Settings {
     pub threads: usize,
     /// Client connections at once, over all workers.
     pub most_connections: usize,
+    /// How many files the process may have open.
+    pub open_files: usize,
     /// The data path.
     pub proxy: ProxySettings,
     /// Where the access log goes.

@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 
 use berth_client::RegistryAddress;
-use berth_model::{Change, ChangeKind, Instance, Query, Scheme, ServiceName};
+use berth_model::{Change, ChangeKind, Instance, Query, ServiceName};
 use tracing::{info, warn};
 
 /// Which of a registry's instances the balancer serves.
@@ -53,12 +53,6 @@ impl Filter {
             if self.told.insert("loopback") {
                 let registry = &self.registry;
                 warn!(%name, registry, "ignoring loopback addresses: they mean the registry's machine, not this one");
-            }
-            return true;
-        }
-        if instance.scheme == Scheme::Https {
-            if self.told.insert("https") {
-                warn!(%name, "ignoring instances that want https: not supported yet");
             }
             return true;
         }

@@ -23,9 +23,10 @@ pub(crate) struct Sources {
 }
 
 impl Sources {
-    /// How many sources there are.
-    pub(crate) fn len(&self) -> usize {
-        self.registries.len() + self.upstreams.len()
+    /// What the endpoints of each source go by, for those that go by a name of their own.
+    pub(crate) fn authorities(&self) -> Vec<Option<String>> {
+        let registries = self.registries.iter().map(|_| None);
+        registries.chain(self.upstreams.iter().map(Upstream::authority)).collect()
     }
 
     /// Starts to follow them all.

@@ -2,15 +2,15 @@
 
 use berth_http1::Body;
 use berth_pick::InFlight;
-use tokio::net::TcpStream;
 
+use super::stream::Stream;
 use super::view::Chosen;
 
 /// An upstream that has begun to answer.
 #[derive(Debug)]
 pub(crate) struct Answered {
     pub(crate) endpoint: InFlight<Chosen>,
-    pub(crate) upstream: TcpStream,
+    pub(crate) upstream: Stream,
     pub(crate) answer: AnswerBody,
 }
 
@@ -24,6 +24,8 @@ pub(crate) struct AnswerBody {
     pub(crate) reusable: bool,
     /// The client was told that it may send another request.
     pub(crate) keep_alive: bool,
+    /// The connection goes on in another protocol.
+    pub(crate) switches: bool,
     /// The upstream ended its connection, which ends a body that has no other end.
     pub(crate) ended: bool,
     /// So much of the body has been taken.
@@ -32,7 +34,7 @@ pub(crate) struct AnswerBody {
 
 impl AnswerBody {
     pub(crate) fn new(body: Body, unchunk: bool, reusable: bool, keep_alive: bool) -> Self {
-        Self { body, unchunk, reusable, keep_alive, ended: false, relayed_bytes: 0 }
+        Self { body, unchunk, reusable, keep_alive, switches: false, ended: false, relayed_bytes: 0 }
     }
 
     /// Takes bytes that go on as they are; tells how many of them are the body's.
@@ -40,6 +42,12 @@ impl AnswerBody {
         let taken = self.body.advance(bytes).map_err(|bad| bad.0)?;
         self.noted(bytes, taken);
         Ok(taken)
+    }
+
+    /// Passes over bytes of the body that went on unseen; no more than [`Body::unseen`].
+    pub(crate) fn pass(&mut self, bytes: u64) {
+        self.body.pass(bytes);
+        self.relayed_bytes += bytes;
     }
 
     /// Takes bytes and appends what the client gets of them.

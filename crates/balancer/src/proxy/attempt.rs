@@ -1,22 +1,20 @@
 //! From a request to the head of its answer: choose, connect, send, and again elsewhere where that is safe.
 
 use std::future::poll_fn;
-use std::io;
-use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
 use berth_http1::forward::{Downstream, must_unchunk, passes_unchanged, write_response};
-use berth_http1::{Body, ResponseHead, field_space};
+use berth_http1::{Body, ResponseHead};
 use berth_pick::{Endpoint, InFlight};
-use tokio::net::TcpStream;
 
 use super::answer::{AnswerBody, Answered};
 use super::client::Client;
+use super::connect;
 use super::failure::Failure;
 use super::record::Record;
 use super::request::{Method, Request};
 use super::shared::Worker;
-use super::stream::poll_read;
+use super::stream::Stream;
 use super::view::{Chosen, View};
 
 /// How often a request is sent again after an endpoint took it and died. A request that kills its server must
@@ -37,11 +35,12 @@ pub(crate) async fn send(
     request: &mut Request,
     record: &mut Record,
 ) -> Result<Answered, Failure> {
-    let (mut tried, mut unanswered, mut resending) = (Vec::new(), 0, false);
+    let (mut tried, mut unanswered, mut resending, mut distrusted) = (Vec::new(), 0, false, false);
     loop {
         let Some(chosen) = Chosen::next(view, &tried) else {
             return Err(match (tried.is_empty(), unanswered) {
                 (true, _) => Failure::NoEndpoint,
+                (false, 0) if distrusted => Failure::AllDistrusted,
                 (false, 0) => Failure::AllUnreachable,
                 (false, _) => Failure::NoAnswer,
             });
@@ -57,6 +56,11 @@ pub(crate) async fn send(
             Err(Failure::Connect(cause)) => {
                 worker.cells.connect_failed.add(1);
                 tracing::debug!(endpoint = %endpoint.identity(), %cause, "connect failed");
+            }
+            Err(Failure::Handshake(cause)) => {
+                distrusted = true;
+                worker.cells.connect_failed.add(1);
+                worker.warn_of_handshake(&endpoint, &cause);
             }
             Err(Failure::NoAnswer)
                 if unanswered < MOST_RESENT && may_send_again(request, Method::is_safe) =>
@@ -84,7 +88,10 @@ async fn on_endpoint(
     request: &mut Request,
     endpoint: &Endpoint,
     record: &mut Record,
-) -> Result<(TcpStream, AnswerBody), Failure> {
+) -> Result<(Stream, AnswerBody), Failure> {
+    if endpoint.authority().is_some() || request.upload.is_addressed() {
+        request.upload.address_to(endpoint.authority());
+    }
     if let Some(mut upstream) = worker.pool.take(endpoint.key()) {
         match wait(worker, client, request, &mut upstream, record).await {
             // It closed just as we sent: nobody's fault, and not a failure of the endpoint.
@@ -94,22 +101,9 @@ async fn on_endpoint(
             other => return other.map(|answer| (upstream, answer)),
         }
     }
-    let mut upstream = connect(worker, client, endpoint).await.map_err(Failure::Connect)?;
+    let mut upstream = connect::to(worker, client, endpoint).await?;
     let answer = wait(worker, client, request, &mut upstream, record).await?;
     Ok((upstream, answer))
-}
-
-async fn connect(worker: &Worker, client: &Client, endpoint: &Endpoint) -> io::Result<TcpStream> {
-    client.deadline.set(worker.settings.timeouts.connect);
-    let mut connecting = pin!(TcpStream::connect(endpoint.address()));
-    let stream = poll_fn(|cx| match connecting.as_mut().poll(cx) {
-        Poll::Pending if client.deadline.is_over() => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-        other => other,
-    })
-    .await?;
-    // Without the option small requests are slower, not wrong.
-    let _ = stream.set_nodelay(true);
-    Ok(stream)
 }
 
 /// Sends the request on one connection and waits for the head of the final answer.
@@ -117,12 +111,14 @@ async fn wait(
     worker: &Worker,
     client: &mut Client,
     request: &mut Request,
-    upstream: &mut TcpStream,
+    upstream: &mut Stream,
     record: &mut Record,
 ) -> Result<AnswerBody, Failure> {
     let timeouts = &worker.settings.timeouts;
     client.deadline.set(if request.upload.is_read() { timeouts.answer } else { timeouts.body });
-    let mut wait = Wait { worker, client, request, upstream, record, early: Vec::new(), interim: 0 };
+    client.deadline.look_later();
+    let (early, interim, watches) = (Vec::new(), 0, false);
+    let mut wait = Wait { worker, client, request, upstream, record, early, interim, watches };
     poll_fn(|cx| wait.poll(cx)).await
 }
 
@@ -130,12 +126,14 @@ struct Wait<'a> {
     worker: &'a Worker,
     client: &'a mut Client,
     request: &'a mut Request,
-    upstream: &'a mut TcpStream,
+    upstream: &'a mut Stream,
     record: &'a mut Record,
     /// The beginning of a head that is not all there.
     early: Vec<u8>,
     /// Interim answers so far.
     interim: usize,
+    /// Whether the client is watched for a broken connection.
+    watches: bool,
 }
 
 impl Wait<'_> {
@@ -149,8 +147,11 @@ impl Wait<'_> {
         if let Poll::Ready(answer) = self.poll_answer(cx) {
             return Poll::Ready(answer);
         }
-        if self.request.upload.is_read() && self.client.is_gone(cx) {
-            return Poll::Ready(Err(Failure::ClientGone));
+        if self.request.upload.is_read() {
+            self.watches |= self.client.deadline.takes_look();
+            if self.watches && self.client.is_gone(cx) {
+                return Poll::Ready(Err(Failure::ClientGone));
+            }
         }
         if self.client.deadline.is_over() { Poll::Ready(Err(self.late())) } else { Poll::Pending }
     }
@@ -172,7 +173,7 @@ impl Wait<'_> {
             let flushed = ready!(self.client.outlet.poll_flush(&mut self.client.stream, cx));
             flushed.map_err(|_| Failure::ClientGone)?;
             let mut scratch = worker.scratch.borrow_mut();
-            let count = match ready!(poll_read(self.upstream, cx, &mut scratch)) {
+            let count = match ready!(self.upstream.poll_read(cx, &mut scratch)) {
                 Ok(count) if count > 0 => count,
                 _ if self.early.is_empty() => return Poll::Ready(Err(Failure::NoAnswer)),
                 _ => return Poll::Ready(Err(Failure::BadAnswer("it ends within its head"))),
@@ -193,18 +194,18 @@ impl Wait<'_> {
     /// Reads the heads at the front of `bytes`. Interim ones are passed on; the final one is sent to the client
     /// with as much of the body as came with it.
     fn begin(&mut self, cx: &mut Context<'_>, mut bytes: &[u8]) -> Result<Option<AnswerBody>, Failure> {
-        let to_head = self.request.method == Method::Head;
+        let (worker, to_head) = (self.worker, self.request.method == Method::Head);
         loop {
-            let mut space = field_space();
+            let mut lines = worker.lines.borrow_mut();
             let head =
-                ResponseHead::parse(bytes, &mut space, to_head).map_err(|bad| Failure::BadAnswer(bad.0))?;
+                ResponseHead::parse(bytes, &mut lines, to_head).map_err(|bad| Failure::BadAnswer(bad.0))?;
             let Some(head) = head else {
                 self.early = bytes.to_vec();
                 return Ok(None);
             };
             let (interim, length) = (head.status < 200, head.bytes.len());
             if head.status == 101 {
-                return Err(Failure::BadAnswer("it switches to a protocol that nobody asked for"));
+                return self.switch(cx, &head, bytes).map(Some);
             }
             if !interim {
                 return self.begin_final(cx, &head, bytes).map(Some);
@@ -218,7 +219,7 @@ impl Wait<'_> {
         }
     }
 
-    fn pass_interim(&mut self, cx: &mut Context<'_>, head: &ResponseHead<'_, '_>) -> Result<(), Failure> {
+    fn pass_interim(&mut self, cx: &mut Context<'_>, head: &ResponseHead<'_>) -> Result<(), Failure> {
         // RFC 9110 §15.2: a client of HTTP/1.0 does not know them.
         if self.request.version == berth_http1::Version::Http10 {
             return Ok(());
@@ -231,10 +232,33 @@ impl Wait<'_> {
         sent.map_err(|_| Failure::ClientGone)
     }
 
+    /// Passes on a 101, and whatever the upstream has said behind it.
+    fn switch(
+        &mut self,
+        cx: &mut Context<'_>,
+        head: &ResponseHead<'_>,
+        bytes: &[u8],
+    ) -> Result<AnswerBody, Failure> {
+        if !self.request.upgrade.as_ref().is_some_and(|asked| head.switches_to(asked)) {
+            return Err(Failure::BadAnswer("it switches to a protocol that nobody asked for"));
+        }
+        let mut outgoing = self.worker.buffers.take();
+        write_response(head, Downstream { version: self.request.version, keep_alive: true }, &mut outgoing);
+        outgoing.extend_from_slice(&bytes[head.bytes.len()..]);
+        self.record.answered(head.status);
+        let sent = self.client.outlet.send(&mut self.client.stream, cx, &outgoing);
+        self.worker.buffers.give(outgoing);
+        self.record.begun();
+        sent.map_err(|_| Failure::ClientGone)?;
+        let mut answer = AnswerBody::new(Body::Exactly(0), false, false, false);
+        answer.switches = true;
+        Ok(answer)
+    }
+
     fn begin_final(
         &mut self,
         cx: &mut Context<'_>,
-        head: &ResponseHead<'_, '_>,
+        head: &ResponseHead<'_>,
         bytes: &[u8],
     ) -> Result<AnswerBody, Failure> {
         let request = &mut *self.request;

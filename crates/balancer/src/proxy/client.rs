@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use berth_http1::forward::{Answer, peer_text, write_answer};
-use tokio::io::AsyncWriteExt;
+use berth_http1::forward::peer_text;
 use tokio::net::TcpStream;
 
 use super::deadlines::{Deadline, LAST_CALL};
+use super::outlet::Outlet;
 use super::shared::Worker;
-use super::stream::{Outlet, poll_read};
+use super::stream::Stream;
 
 /// After a last answer, what the client still sends is read and dropped for so long, or until it pauses: closing
 /// with unread bytes would reset the connection, and the client might never see the answer.
@@ -20,7 +20,7 @@ pub(crate) const LONGEST_DISCARD: Duration = Duration::from_secs(30);
 /// The client's side of an exchange.
 #[derive(Debug)]
 pub(crate) struct Client {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Stream,
     /// Bytes that came before their time: of the next head.
     pub(crate) ahead: Vec<u8>,
     /// What the client has not taken yet.
@@ -37,6 +37,8 @@ pub(crate) struct Client {
 pub(crate) enum Next {
     /// Another request may follow.
     Continue,
+    /// The answer was the last, and the client has said that it has nothing to add.
+    End,
     /// The answer was the last; the client may still be sending.
     Close,
     /// Something broke off: the client must be able to tell that it did not get everything.
@@ -45,8 +47,6 @@ pub(crate) enum Next {
 
 impl Client {
     pub(crate) async fn new(worker: &Worker, stream: TcpStream, peer: SocketAddr) -> Self {
-        // Small answers must not wait for an acknowledgement; without this option they are only slower.
-        let _ = stream.set_nodelay(true);
         let deadline = worker.deadlines.register();
         poll_fn(|cx| {
             deadline.attach(cx);
@@ -54,7 +54,7 @@ impl Client {
         })
         .await;
         Self {
-            stream,
+            stream: Stream::Plain(stream),
             ahead: Vec::new(),
             outlet: Outlet::default(),
             deadline,
@@ -64,9 +64,9 @@ impl Client {
     }
 
     /// Answers with a status of our own. False: the client did not take all of it.
-    pub(crate) async fn answer(&mut self, worker: &Worker, answer: &Answer<'_>) -> bool {
+    pub(crate) async fn answer(&mut self, worker: &Worker, write: impl FnOnce(&mut Vec<u8>)) -> bool {
         let mut bytes = worker.buffers.take();
-        write_answer(answer, &mut bytes);
+        write(&mut bytes);
         self.deadline.set(worker.settings.timeouts.send);
         let begun = poll_fn(|cx| Poll::Ready(self.outlet.send(&mut self.stream, cx, &bytes))).await;
         worker.buffers.give(bytes);
@@ -83,7 +83,7 @@ impl Client {
     /// Closes after the last answer, so that the client gets all of it also when it is still sending, which it may
     /// for so long.
     pub(crate) async fn close(mut self, worker: &Worker, longest: Duration) {
-        if self.stream.shutdown().await.is_err() {
+        if poll_fn(|cx| self.stream.poll_end(cx)).await.is_err() {
             return;
         }
         let end_ms = worker.deadlines.now_ms() + longest.as_millis() as u64;
@@ -91,7 +91,7 @@ impl Client {
         poll_fn(|cx| {
             let mut scratch = worker.scratch.borrow_mut();
             loop {
-                match poll_read(&mut self.stream, cx, &mut scratch) {
+                match self.stream.poll_read(cx, &mut scratch) {
                     Poll::Ready(Ok(count)) if count > 0 && worker.deadlines.now_ms() < end_ms => {
                         self.deadline.set(LAST_CALL);
                     }
@@ -107,14 +107,21 @@ impl Client {
     /// word still waits for its answer.
     #[inline]
     pub(crate) fn is_gone(&self, cx: &mut Context<'_>) -> bool {
-        // Ready for once: there is something to read, an end, or an error. Only the kernel can tell which.
-        self.stream.poll_read_ready(cx).is_ready() && matches!(self.stream.take_error(), Err(_) | Ok(Some(_)))
+        self.stream.is_broken(cx)
+    }
+
+    /// Ends a connection on which the client wanted no more than the answer that it got. Closing with unread bytes
+    /// would reset the connection, so whoever goes on sending all the same is heard out.
+    pub(crate) async fn end(mut self, worker: &Worker) {
+        if !self.ahead.is_empty() || !self.stream.is_silent() {
+            self.close(worker, LONGEST_DISCARD).await;
+        }
     }
 
     /// Resets the connection: whatever arrived is not the whole.
     pub(crate) fn abort(self) {
         // Without the option the connection ends in the ordinary way, which chunks and lengths still show.
-        let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        let _ = socket2::SockRef::from(self.stream.socket()).set_linger(Some(Duration::ZERO));
     }
 
     /// Whether the deadline has passed, for a poll that has nothing else to return.

@@ -5,30 +5,46 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use berth_http1::forward::{Answer, Downstream, Origin, write_request};
-use berth_http1::{Refusal, RequestHead, Version, field_space};
+use berth_http1::forward::{Answer, Downstream, Origin, write_answer, write_request, write_trace};
+use berth_http1::{BodyLength, RequestHead, Version};
 use tokio::net::TcpStream;
 
 use super::client::{Client, LONGEST_DISCARD, Next};
 use super::deadlines::LAST_CALL;
 use super::exchange;
 use super::failure::Failure;
+use super::record;
+use super::reply::Reply;
 use super::request::Request;
 use super::shared::Worker;
-use super::stream::poll_read;
 use crate::telemetry::LoggedLine;
 
-/// What came instead of a request.
+/// What came instead of a request that goes upstream.
 #[derive(Debug)]
 enum NoRequest {
     /// The client closed, or stayed away too long.
     End,
-    /// It sent something that is not accepted.
-    Refused(Refusal),
-    /// It began a head, and did not finish it in time.
-    Late,
-    /// The body that came with the head is broken.
-    BadBody(Failure),
+    /// Something that is answered here, after which the connection ends.
+    Answered(Box<Answered>),
+}
+
+/// A request that the balancer answers itself.
+#[derive(Debug)]
+struct Answered {
+    status: u16,
+    /// What is wrong with it; nothing if this is simply as far as it was to go.
+    problem: Option<String>,
+    /// The answer's body, if it is more than the problem.
+    content: Option<Vec<u8>>,
+    json: bool,
+    line: Option<Box<LoggedLine>>,
+}
+
+impl NoRequest {
+    fn refused(status: u16, problem: String) -> Self {
+        let problem = Some(problem);
+        NoRequest::Answered(Box::new(Answered { status, problem, content: None, json: false, line: None }))
+    }
 }
 
 /// Whether there is nothing but empty lines. Some clients send one behind a body; it begins no request (RFC 9112
@@ -44,11 +60,12 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
         match next_request(&mut client, &worker).await {
             Ok(request) => match exchange::run(&worker, &mut client, request).await {
                 Next::Continue => client.outlet.release(),
+                Next::End => return client.end(&worker).await,
                 Next::Close => return client.close(&worker, LONGEST_DISCARD).await,
                 Next::Abort => return client.abort(),
             },
             Err(NoRequest::End) => return,
-            Err(problem) => return refuse(client, &worker, problem).await,
+            Err(NoRequest::Answered(answered)) => return answer_here(client, &worker, *answered).await,
         }
     }
 }
@@ -79,10 +96,13 @@ fn poll_request(
 ) -> Poll<Result<Request, NoRequest>> {
     loop {
         let mut scratch = worker.scratch.borrow_mut();
-        let Poll::Ready(read) = poll_read(&mut client.stream, cx, &mut scratch) else {
+        let Poll::Ready(read) = client.stream.poll_read(cx, &mut scratch) else {
             ready!(client.poll_late());
-            let late = if client.ahead.is_empty() { NoRequest::End } else { NoRequest::Late };
-            return Poll::Ready(Err(late));
+            return Poll::Ready(Err(if client.ahead.is_empty() {
+                NoRequest::End
+            } else {
+                NoRequest::refused(408, "the request did not arrive in time".to_owned())
+            }));
         };
         let bytes = match read {
             Ok(count) if count > 0 => &scratch[..count],
@@ -114,66 +134,104 @@ fn poll_request(
 
 /// Parses a head at the front of `bytes`, and keeps what lies behind the request for the next one.
 fn parse(client: &mut Client, worker: &Worker, bytes: &[u8]) -> Result<Option<Request>, NoRequest> {
-    let mut space = field_space();
-    let head = RequestHead::parse(bytes, &mut space, &worker.settings.limits).map_err(NoRequest::Refused)?;
+    let mut lines = worker.lines.borrow_mut();
+    let head = RequestHead::parse(bytes, &mut lines, &worker.settings.limits)
+        .map_err(|refusal| NoRequest::refused(refusal.status(), refusal.to_string()))?;
     let Some(head) = head else { return Ok(None) };
+    let entropy = worker.entropy();
+    let line = worker.access_log.is_some().then(|| LoggedLine::of(&head, entropy));
+    if let Some(answered) = answered_here(&head, worker) {
+        return Err(NoRequest::Answered(Box::new(Answered { line, ..answered })));
+    }
     let mut outgoing = worker.buffers.take();
     let local;
     let fallback_host = if head.host.is_some() {
         ""
     } else {
-        local = client.stream.local_addr().map(host_of).unwrap_or_default();
+        local = client.stream.socket().local_addr().map(host_of).unwrap_or_default();
         &local
     };
-    let origin = Origin { peer: &client.peer, scheme: "http", trusted: client.trusted, fallback_host };
+    let origin = Origin {
+        peer: &client.peer,
+        scheme: "http",
+        trusted: client.trusted,
+        fallback_host,
+        via: worker.settings.via,
+        entropy,
+    };
     write_request(&head, &origin, &mut outgoing);
-    let line = worker.access_log.is_some().then(|| LoggedLine::of(&head));
     let mut request = Request::new(&head, outgoing, line);
-    let rest = &bytes[head.consumed(bytes)..];
+    let rest = &bytes[head.consumed..];
     if !rest.is_empty() {
-        let taken = request.upload.begin(rest).map_err(NoRequest::BadBody)?;
+        let taken = request
+            .upload
+            .begin(rest, worker)
+            .map_err(|failure| refused_body(request.line.take(), &failure, head.prefers_json))?;
         client.ahead.extend_from_slice(&rest[taken..]);
     }
     Ok(Some(request))
 }
 
-async fn refuse(mut client: Client, worker: &Worker, problem: NoRequest) {
-    let (status, body) = match &problem {
-        NoRequest::Refused(refusal) => (refusal.status(), format!("{refusal}.\n")),
-        NoRequest::Late => (408, "The request did not arrive in time.\n".to_owned()),
-        NoRequest::BadBody(failure) => (400, format!("{failure}.\n")),
-        NoRequest::End => return,
-    };
-    worker.cells.answered(status);
+fn refused_body(line: Option<Box<LoggedLine>>, failure: &Failure, json: bool) -> NoRequest {
+    let (status, problem) = (failure.status(), Some(failure.to_string()));
+    NoRequest::Answered(Box::new(Answered { status, problem, content: None, json, line }))
+}
+
+/// What never goes upstream: bodies that are announced too large, and what was to be forwarded no further (RFC 9110
+/// §7.6.2).
+#[inline]
+fn answered_here(head: &RequestHead<'_>, worker: &Worker) -> Option<Answered> {
+    let json = head.prefers_json;
+    if let (BodyLength::Exactly(bytes), Some(most)) = (head.body, worker.settings.most_body_bytes)
+        && bytes > most
+    {
+        let problem = Some(Failure::BodyTooLarge.to_string());
+        return Some(Answered { status: 413, problem, content: None, json, line: None });
+    }
+    (head.max_forwards == Some(0)).then(|| {
+        let mut content = Vec::new();
+        if head.method == b"TRACE" {
+            write_trace(head, &mut content);
+        }
+        Answered { status: 200, problem: None, content: Some(content), json, line: None }
+    })
+}
+
+async fn answer_here(mut client: Client, worker: &Worker, answered: Answered) {
+    let Answered { status, problem, content, json, line } = answered;
+    record::answered_here(worker, &client, line.as_deref(), status, problem.as_deref());
     let last = Downstream { version: Version::Http11, keep_alive: false };
-    let answer = Answer {
-        status,
-        reason: reason_of(status),
-        retry_after_s: None,
-        body: &body,
-        to_head: false,
-        client: last,
-    };
-    if client.answer(worker, &answer).await {
+    let sentence = problem.map(|problem| sentence_of(&problem)).unwrap_or_default();
+    let told = client.answer(worker, |out| match &content {
+        Some(body) => write_answer(
+            &Answer {
+                status,
+                reason: "OK",
+                retry_after_s: None,
+                content_type: "message/http",
+                body,
+                to_head: false,
+                client: last,
+            },
+            out,
+        ),
+        None => Reply { status, sentence: &sentence, json, to_head: false, client: last }.write(out),
+    });
+    if told.await {
         // Who was too slow is not given more time.
         let longest = if status == 408 { LAST_CALL } else { LONGEST_DISCARD };
         client.close(worker, longest).await;
     }
 }
 
+/// `the head is too large` as people write it.
+fn sentence_of(problem: &str) -> String {
+    let mut letters = problem.chars();
+    let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+    first.into_iter().chain(letters).chain(['.']).collect()
+}
+
 /// An address as a Host: an IPv4 address in IPv6 clothes is written as what it is.
 fn host_of(address: SocketAddr) -> String {
     SocketAddr::new(address.ip().to_canonical(), address.port()).to_string()
-}
-
-fn reason_of(status: u16) -> &'static str {
-    match status {
-        400 => "Bad Request",
-        408 => "Request Timeout",
-        414 => "URI Too Long",
-        431 => "Request Header Fields Too Large",
-        501 => "Not Implemented",
-        505 => "HTTP Version Not Supported",
-        _ => "Error",
-    }
 }

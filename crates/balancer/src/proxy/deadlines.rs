@@ -30,6 +30,8 @@ pub(crate) struct Deadlines {
 #[derive(Debug)]
 struct Slot {
     at_ms: u64,
+    /// When the task is woken to look around.
+    look_ms: u64,
     /// Between two requests, with nothing read.
     idle: bool,
     waker: Option<Waker>,
@@ -57,7 +59,7 @@ impl Deadlines {
         self.clock.set(clock);
         let now_ms = u64::try_from(clock.at(now).as_millis()).unwrap_or(u64::MAX);
         self.now_ms.set(now_ms);
-        for slot in self.slots.borrow().iter().filter(|slot| slot.at_ms <= now_ms) {
+        for slot in self.slots.borrow().iter().filter(|slot| slot.at_ms.min(slot.look_ms) <= now_ms) {
             if let Some(waker) = &slot.waker {
                 waker.wake_by_ref();
             }
@@ -74,7 +76,7 @@ impl Deadlines {
 
     /// A deadline for one connection; it is not set yet.
     pub(crate) fn register(self: &Rc<Self>) -> Deadline {
-        let slot = Slot { at_ms: u64::MAX, idle: false, waker: None };
+        let slot = Slot { at_ms: u64::MAX, look_ms: u64::MAX, idle: false, waker: None };
         let index = match self.free.borrow_mut().pop() {
             Some(index) => {
                 self.slots.borrow_mut()[index] = slot;
@@ -112,6 +114,23 @@ impl Deadline {
         self.store(after, true);
     }
 
+    /// Has the task woken once it has waited for a tick or two, to look whether its peer is still there. Most never
+    /// wait so long, and are spared the cost of watching.
+    pub(crate) fn look_later(&self) {
+        let look_ms = self.table.now_ms() + 2 * TICK.as_millis() as u64;
+        self.table.slots.borrow_mut()[self.index].look_ms = look_ms;
+    }
+
+    /// Whether the time to look around has come; it comes once.
+    pub(crate) fn takes_look(&self) -> bool {
+        let look_ms = &mut self.table.slots.borrow_mut()[self.index].look_ms;
+        let comes = *look_ms <= self.table.now_ms();
+        if comes {
+            *look_ms = u64::MAX;
+        }
+        comes
+    }
+
     /// Whether it has passed.
     pub(crate) fn is_over(&self) -> bool {
         self.table.slots.borrow()[self.index].at_ms <= self.table.now_ms()
@@ -124,13 +143,16 @@ impl Deadline {
         let slot = &mut self.table.slots.borrow_mut()[self.index];
         slot.at_ms = at_ms;
         slot.idle = idle;
+        if idle {
+            slot.look_ms = u64::MAX;
+        }
     }
 }
 
 impl Drop for Deadline {
     fn drop(&mut self) {
         let slot = &mut self.table.slots.borrow_mut()[self.index];
-        (slot.at_ms, slot.waker) = (u64::MAX, None);
+        (slot.at_ms, slot.look_ms, slot.waker) = (u64::MAX, u64::MAX, None);
         self.table.free.borrow_mut().push(self.index);
     }
 }

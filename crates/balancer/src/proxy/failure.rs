@@ -16,6 +16,12 @@ pub(crate) enum Failure {
     /// No connection came about; nothing of the request was sent.
     #[error("connect: {0}")]
     Connect(io::Error),
+    /// Every endpoint that accepted a connection failed to prove who it is.
+    #[error("no endpoint proves who it is")]
+    AllDistrusted,
+    /// TLS did not come about; nothing of the request was sent.
+    #[error("TLS: {0}")]
+    Handshake(io::Error),
     /// The upstream ended the connection before the first byte of its answer.
     #[error("the upstream ended the connection without an answer")]
     NoAnswer,
@@ -28,6 +34,9 @@ pub(crate) enum Failure {
     /// The upstream ended, broke or stalled its answer after the client got the first part of it.
     #[error("the answer broke off: {0}")]
     Truncated(&'static str),
+    /// The client's body is larger than allowed.
+    #[error("the request body is too large")]
+    BodyTooLarge,
     /// The client's body breaks the protocol.
     #[error("bad request body: {0}")]
     BadBody(&'static str),
@@ -43,50 +52,47 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// The status and sentence for the client; none when it can no longer be told.
-    pub(crate) fn answer(&self, subject: &str) -> Option<(u16, &'static str, String)> {
-        match self {
-            Failure::NoEndpoint => {
-                Some((503, "Service Unavailable", format!("No instance of {subject} is available.")))
-            }
+    /// The sentence for the client; none when it can no longer be told.
+    pub(crate) fn sentence(&self, subject: &str) -> Option<String> {
+        Some(match self {
+            Failure::NoEndpoint => format!("No instance of {subject} is available."),
             Failure::AllUnreachable | Failure::Connect(_) => {
-                Some((503, "Service Unavailable", format!("No instance of {subject} accepts a connection.")))
+                format!("No instance of {subject} accepts a connection.")
             }
-            Failure::NoAnswer => {
-                Some((502, "Bad Gateway", "The upstream ended the connection without an answer.".into()))
+            Failure::AllDistrusted | Failure::Handshake(_) => {
+                "No secure connection to the upstream came about.".into()
             }
-            Failure::BadAnswer(_) => {
-                Some((502, "Bad Gateway", "The upstream's answer was not valid HTTP.".into()))
-            }
-            Failure::AnswerTimeout => {
-                Some((504, "Gateway Timeout", "The upstream did not answer in time.".into()))
-            }
-            Failure::BadBody(problem) => Some((400, "Bad Request", format!("Bad request body: {problem}."))),
-            Failure::ClientStalled => {
-                Some((408, "Request Timeout", "The request did not arrive in time.".into()))
-            }
-            Failure::Truncated(_) | Failure::ClientNotReading | Failure::ClientGone => None,
-        }
+            Failure::NoAnswer => "The upstream ended the connection without an answer.".into(),
+            Failure::BadAnswer(_) => "The upstream's answer was not valid HTTP.".into(),
+            Failure::AnswerTimeout => "The upstream did not answer in time.".into(),
+            Failure::BodyTooLarge => "The request body is too large.".into(),
+            Failure::BadBody(problem) => format!("Bad request body: {problem}."),
+            Failure::ClientStalled => "The request did not arrive in time.".into(),
+            Failure::Truncated(_) | Failure::ClientNotReading | Failure::ClientGone => return None,
+        })
     }
 
     /// Which side failed.
     pub(crate) fn side(&self) -> Side {
         match self {
             Failure::NoEndpoint | Failure::AllUnreachable => Side::Nobody,
-            Failure::Connect(_) | Failure::NoAnswer | Failure::BadAnswer(_) => Side::Upstream,
+            Failure::Connect(_) | Failure::Handshake(_) | Failure::AllDistrusted => Side::Upstream,
+            Failure::NoAnswer | Failure::BadAnswer(_) => Side::Upstream,
             Failure::AnswerTimeout | Failure::Truncated(_) => Side::Upstream,
-            Failure::BadBody(_) | Failure::ClientStalled => Side::Client,
+            Failure::BadBody(_) | Failure::BodyTooLarge | Failure::ClientStalled => Side::Client,
             Failure::ClientNotReading | Failure::ClientGone => Side::Client,
         }
     }
 
-    /// The status for log and metrics. 499, as nginx has it, when the client was the one who left.
+    /// The status for client, log and metrics. 499, as nginx has it, when the client was the one who left.
     pub(crate) fn status(&self) -> u16 {
         match self {
             Failure::NoEndpoint | Failure::AllUnreachable | Failure::Connect(_) => 503,
+            Failure::AllDistrusted | Failure::Handshake(_) => 502,
             Failure::NoAnswer | Failure::BadAnswer(_) | Failure::Truncated(_) => 502,
             Failure::AnswerTimeout => 504,
             Failure::BadBody(_) => 400,
+            Failure::BodyTooLarge => 413,
             Failure::ClientStalled => 408,
             Failure::ClientNotReading | Failure::ClientGone => 499,
         }

@@ -6,6 +6,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
 
+/// So much may wait in the kernel for a client before it is written to no more.
+const UNSENT_BYTES: u32 = 256 * 1024;
+
 /// Binds one listening socket per worker to the same address; the kernel spreads the connections over them.
 /// Returns the address as well, which port 0 leaves to the system.
 ///
@@ -18,6 +21,10 @@ pub(crate) fn bind_group(address: SocketAddr, workers: usize) -> io::Result<(Vec
         let socket = open(address)?;
         socket.set_reuse_port(true)?;
         socket.bind(&address.into())?;
+        // What is accepted inherits these. Small answers must not wait for an acknowledgement.
+        socket.set_tcp_nodelay(true)?;
+        // Without it a slow reader would find megabytes in the kernel, and nothing would show that it reads.
+        socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
         socket.listen(BACKLOG)?;
         listeners.push(socket.into());
     }

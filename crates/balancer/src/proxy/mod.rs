@@ -1,13 +1,16 @@
 //! The data path. A request's walk, in the order of the files: [`worker`] accepts, [`connection`] reads heads,
 //! [`exchange`] tells one request, [`attempt`] finds an endpoint that answers, [`pool`] keeps its connection,
-//! [`relay`] moves the bodies, [`record`] notes the ending. [`shared`] is what all connections of a worker
-//! share, [`client`], [`request`] and [`answer`] are what an exchange works on.
+//! [`relay`] moves the bodies and [`tunnel`] what comes after an upgrade, [`record`] notes the ending. [`shared`] is
+//! what all connections of a worker share; [`client`], [`request`] with its [`upload`], and [`answer`] are what an
+//! exchange works on; [`stream`], [`outlet`] and [`splice`] move bytes.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use berth_http1::Limits;
 use ipnet::IpNet;
+
+use crate::tls::UpstreamTls;
 
 pub(crate) mod listener;
 pub(crate) mod worker;
@@ -22,16 +25,23 @@ mod pool;
 
 mod relay;
 
+mod tunnel;
+
 mod record;
 
 mod answer;
 mod buffers;
 mod client;
+mod connect;
 mod deadlines;
 mod failure;
+mod outlet;
+mod reply;
 mod request;
 mod shared;
+mod splice;
 mod stream;
+mod upload;
 mod view;
 
 /// What the data path may be told; every worker has the same.
@@ -41,8 +51,14 @@ pub struct ProxySettings {
     pub limits: Limits,
     /// How long each side may take for each step.
     pub timeouts: Timeouts,
+    /// The largest body of a request, in bytes; none without a limit.
+    pub most_body_bytes: Option<u64>,
     /// Peers that are believed when they say whom they forward for.
     pub trusted_proxies: Vec<IpNet>,
+    /// How upstreams prove who they are.
+    pub tls: UpstreamTls,
+    /// Whether requests carry a `Via` that names this balancer.
+    pub via: bool,
 }
 
 /// How long each step may take.
@@ -60,6 +76,8 @@ pub struct Timeouts {
     pub send: Duration,
     /// A client connection between two requests.
     pub idle: Duration,
+    /// Silence within a tunnel.
+    pub tunnel: Duration,
     /// An upstream connection between two requests.
     pub upstream_idle: Duration,
 }

@@ -1,34 +1,57 @@
-use std::cell::RefCell;
-use std::io;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
-use tokio::net::TcpStream;
+
+use super::stream::Stream;
 
 /// Idle connections that are kept per endpoint and worker.
 const MOST_IDLE: usize = 1024;
 
+/// Each tick looks through one part of the pool only, so that thousands of endpoints are no burden.
+const PARTS: usize = 8;
+
 /// Idle upstream connections of one worker, by the key of their endpoint. The last one put back is the first
 /// one taken: it is the least likely to have been closed meanwhile, and the others get the chance to age out.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Pool {
-    // Keys are ours, so the hash need not withstand anybody.
-    idle: RefCell<FxHashMap<u64, Vec<Idle>>>,
+    parts: [RefCell<Part>; PARTS],
+    next_part: Cell<usize>,
+    idle: Cell<usize>,
 }
+
+// Keys are ours, so the hash need not withstand anybody.
+type Part = FxHashMap<u64, Vec<Idle>>;
 
 #[derive(Debug)]
 struct Idle {
-    stream: TcpStream,
+    stream: Stream,
     since_ms: u64,
 }
 
+impl Default for Pool {
+    fn default() -> Self {
+        Self { parts: Default::default(), next_part: Cell::default(), idle: Cell::default() }
+    }
+}
+
 impl Pool {
+    fn part(&self, key: u64) -> &RefCell<Part> {
+        &self.parts[key as usize % PARTS]
+    }
+
+    /// How many connections are kept.
+    pub(crate) fn len(&self) -> usize {
+        self.idle.get()
+    }
+
     /// A connection that was alive a moment ago.
-    pub(crate) fn take(&self, key: u64) -> Option<TcpStream> {
-        let mut idle = self.idle.borrow_mut();
-        let stack = idle.get_mut(&key)?;
-        while let Some(entry) = stack.pop() {
-            if is_silent(&entry.stream) {
+    pub(crate) fn take(&self, key: u64) -> Option<Stream> {
+        let mut part = self.part(key).borrow_mut();
+        let stack = part.get_mut(&key)?;
+        while let Some(mut entry) = stack.pop() {
+            self.idle.set(self.idle.get() - 1);
+            if entry.stream.is_silent() {
                 return Some(entry.stream);
             }
         }
@@ -36,33 +59,53 @@ impl Pool {
     }
 
     /// Keeps a connection on which an exchange has ended cleanly.
-    pub(crate) fn put(&self, key: u64, stream: TcpStream, now_ms: u64) {
-        let mut idle = self.idle.borrow_mut();
-        let stack = idle.entry(key).or_default();
+    pub(crate) fn put(&self, key: u64, stream: Stream, now_ms: u64) {
+        let mut part = self.part(key).borrow_mut();
+        let stack = part.entry(key).or_default();
         if stack.len() < MOST_IDLE {
             stack.push(Idle { stream, since_ms: now_ms });
+            self.idle.set(self.idle.get() + 1);
         }
     }
 
-    /// Drops what the upstream has closed and what nobody needed for so long.
+    /// Drops what the upstream has closed and what nobody needed for so long. A call looks through a part.
     pub(crate) fn reap(&self, now_ms: u64, longest: Duration) {
         let longest_ms = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
-        self.idle.borrow_mut().retain(|_, stack| {
-            stack.retain(|entry| {
-                now_ms.saturating_sub(entry.since_ms) < longest_ms && is_silent(&entry.stream)
-            });
-            !stack.is_empty()
+        let index = self.next_part.get();
+        self.next_part.set((index + 1) % PARTS);
+        self.filter(&self.parts[index], |_, entry| {
+            now_ms.saturating_sub(entry.since_ms) < longest_ms && entry.stream.is_silent()
         });
     }
 
     /// Drops the connections of endpoints that are gone.
     pub(crate) fn retain(&self, mut known: impl FnMut(u64) -> bool) {
-        self.idle.borrow_mut().retain(|key, _| known(*key));
+        for part in &self.parts {
+            self.filter(part, |key, _| known(key));
+        }
     }
-}
 
-/// Whether nothing has arrived: not the end, and no bytes that nobody asked for. It costs no system call unless
-/// something has.
-fn is_silent(stream: &TcpStream) -> bool {
-    matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    /// Drops one connection, if there is any: its descriptor is needed.
+    pub(crate) fn drop_one(&self) {
+        for part in &self.parts {
+            let mut part = part.borrow_mut();
+            if let Some(stack) = part.values_mut().find(|stack| !stack.is_empty()) {
+                // The oldest: the least likely to be of use.
+                drop(stack.remove(0));
+                self.idle.set(self.idle.get() - 1);
+                return;
+            }
+        }
+    }
+
+    fn filter(&self, part: &RefCell<Part>, mut keeps: impl FnMut(u64, &mut Idle) -> bool) {
+        let mut dropped = 0;
+        part.borrow_mut().retain(|key, stack| {
+            let before = stack.len();
+            stack.retain_mut(|entry| keeps(*key, entry));
+            dropped += before - stack.len();
+            !stack.is_empty()
+        });
+        self.idle.set(self.idle.get() - dropped);
+    }
 }

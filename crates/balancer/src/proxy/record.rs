@@ -1,13 +1,14 @@
 //! The one ending of each request: counters, latency, and a line in the access log.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::client::Client;
 use super::failure::Failure;
 use super::request::Request;
 use super::shared::Worker;
-use crate::telemetry::AccessEntry;
+use crate::telemetry::{AccessEntry, LoggedLine, Side};
 
 /// What is known of a request while it runs.
 #[derive(Debug)]
@@ -49,7 +50,7 @@ impl Record {
         self.bytes = bytes;
     }
 
-    /// Tells metrics and log how the request ended.
+    /// Tells metrics and log how the request ended. A tunnel's time is not a request's.
     pub(crate) fn end(
         self,
         worker: &Worker,
@@ -60,7 +61,9 @@ impl Record {
         let status = failure.map_or(self.status, Failure::status);
         let took = self.started.elapsed();
         worker.cells.answered(status);
-        worker.cells.took(took);
+        if status != 101 {
+            worker.cells.took(took);
+        }
         if let Some(failure) = failure {
             worker.cells.failed(failure.side());
             tracing::debug!(status, %failure, endpoint = ?self.endpoint, "request failed");
@@ -68,13 +71,40 @@ impl Record {
         if let (Some(line), Some(log)) = (request.line.take(), &worker.access_log) {
             log.write(&AccessEntry {
                 peer: &client.peer,
-                line: &line,
+                line: Some(&line),
                 status,
                 bytes: self.bytes,
                 endpoint: self.endpoint,
                 took,
-                failure: failure.map(|failure| failure as &dyn std::fmt::Display),
+                failure: failure.map(|failure| failure as &dyn Display),
             });
         }
+    }
+}
+
+/// Tells metrics and log of a request that went no further than here; `problem` says why, if something is wrong with
+/// it. Of one that could not be read there is no `line`.
+pub(crate) fn answered_here(
+    worker: &Worker,
+    client: &Client,
+    line: Option<&LoggedLine>,
+    status: u16,
+    problem: Option<&str>,
+) {
+    worker.cells.answered(status);
+    if let Some(problem) = problem {
+        worker.cells.failed(Side::Client);
+        tracing::debug!(status, problem, peer = client.peer, "request refused");
+    }
+    if let Some(log) = &worker.access_log {
+        log.write(&AccessEntry {
+            peer: &client.peer,
+            line,
+            status,
+            bytes: 0,
+            endpoint: None,
+            took: Duration::ZERO,
+            failure: problem.as_ref().map(|problem| problem as &dyn Display),
+        });
     }
 }

@@ -12,7 +12,8 @@ use super::failure::Failure;
 use super::record::Record;
 use super::request::Request;
 use super::shared::Worker;
-use super::stream::poll_read;
+use super::splice::Splice;
+use super::tunnel;
 
 /// Relays the bodies to their end, and keeps the upstream connection if it can serve again.
 pub(crate) async fn run(
@@ -22,20 +23,45 @@ pub(crate) async fn run(
     mut held: Answered,
     record: &mut Record,
 ) -> Result<Next, Failure> {
+    if held.answer.switches {
+        held.endpoint.handle_mut().let_go_of_view();
+        let ended = tunnel::run(worker, client, held.upstream).await;
+        record.relayed(ended.to_client_bytes);
+        return Ok(ended.next);
+    }
     let outcome = if held.answer.is_complete() && client.outlet.is_empty() && request.upload.is_done() {
         Ok(())
     } else {
-        let timeouts = &worker.settings.timeouts;
-        client.deadline.set(if client.outlet.is_empty() { timeouts.body } else { timeouts.send });
-        poll_fn(|cx| poll_bodies(cx, worker, client, request, &mut held)).await
+        relay(worker, client, request, &mut held).await
     };
     record.relayed(held.answer.relayed_bytes);
     outcome?;
     let keep_alive = held.answer.keep_alive;
-    if held.answer.reusable && request.upload.is_sent() {
+    if held.answer.reusable && request.upload.is_sent() && worker.has_room_for_idle() {
         worker.pool.put(held.endpoint.key(), held.upstream, worker.deadlines.now_ms());
     }
-    Ok(if keep_alive { Next::Continue } else { Next::Close })
+    Ok(match keep_alive {
+        true => Next::Continue,
+        // Who asked for the end sends nothing more (RFC 9112 §9.6).
+        false if !request.keep_alive && request.upload.is_read() => Next::End,
+        false => Next::Close,
+    })
+}
+
+async fn relay(
+    worker: &Worker,
+    client: &mut Client,
+    request: &mut Request,
+    held: &mut Answered,
+) -> Result<(), Failure> {
+    let timeouts = &worker.settings.timeouts;
+    client.deadline.set(if client.outlet.is_empty() { timeouts.body } else { timeouts.send });
+    let mut splice = None;
+    let outcome = poll_fn(|cx| poll_bodies(cx, worker, client, request, held, &mut splice)).await;
+    if let Some(splice) = splice {
+        worker.pipes.give(splice);
+    }
+    outcome
 }
 
 fn poll_bodies(
@@ -44,16 +70,20 @@ fn poll_bodies(
     client: &mut Client,
     request: &mut Request,
     held: &mut Answered,
+    splice: &mut Option<Splice>,
 ) -> Poll<Result<(), Failure>> {
     if let Poll::Ready(Err(failure)) = request.upload.poll(cx, worker, client, &mut held.upstream) {
         return Poll::Ready(Err(failure));
     }
-    match poll_answer(cx, worker, client, held) {
-        Poll::Pending if client.deadline.is_over() => Poll::Ready(Err(if client.outlet.is_empty() {
-            Failure::Truncated("the upstream fell silent")
-        } else {
-            Failure::ClientNotReading
-        })),
+    match poll_answer(cx, worker, client, held, splice) {
+        Poll::Pending if client.deadline.is_over() => {
+            let is_read = client.outlet.is_empty() && splice.as_ref().is_none_or(Splice::is_empty);
+            Poll::Ready(Err(if is_read {
+                Failure::Truncated("the upstream fell silent")
+            } else {
+                Failure::ClientNotReading
+            }))
+        }
         other => other,
     }
 }
@@ -63,6 +93,7 @@ fn poll_answer(
     worker: &Worker,
     client: &mut Client,
     held: &mut Answered,
+    splice: &mut Option<Splice>,
 ) -> Poll<Result<(), Failure>> {
     let timeouts = &worker.settings.timeouts;
     loop {
@@ -70,21 +101,69 @@ fn poll_answer(
             ready!(client.outlet.poll_piece(&mut client.stream, cx)).map_err(|_| Failure::ClientGone)?;
             client.deadline.set(if client.outlet.is_empty() { timeouts.body } else { timeouts.send });
         }
+        if splice.is_none() {
+            let unseen = held.answer.body.unseen();
+            *splice = worker.pipes.splice(unseen, held.upstream.plain(), client.stream.plain());
+        }
+        if let Some(mut piped) = splice.take() {
+            let moved = poll_spliced(cx, worker, client, held, &mut piped);
+            if moved.is_pending() {
+                *splice = Some(piped);
+            } else {
+                worker.pipes.give(piped);
+            }
+            ready!(moved)?;
+        }
         if held.answer.is_complete() {
             return Poll::Ready(Ok(()));
         }
         let mut scratch = worker.scratch.borrow_mut();
-        let count = match ready!(poll_read(&mut held.upstream, cx, &mut scratch)) {
-            Ok(0) if matches!(held.answer.body, Body::UntilClose) => {
-                held.answer.ended = true;
-                continue;
-            }
-            Ok(count) if count > 0 => count,
-            _ => return Poll::Ready(Err(Failure::Truncated("the upstream ended the connection"))),
-        };
-        send_on(cx, worker, client, &mut held.answer, &scratch[..count])?;
+        match ready!(held.upstream.poll_read(cx, &mut scratch)) {
+            Ok(count) if count > 0 => send_on(cx, worker, client, &mut held.answer, &scratch[..count])?,
+            ended => end(&mut held.answer, ended.is_ok())?,
+        }
         client.deadline.set(if client.outlet.is_empty() { timeouts.body } else { timeouts.send });
     }
+}
+
+/// Moves what need not be looked at through a pipe, which is empty again at the end.
+fn poll_spliced(
+    cx: &mut Context<'_>,
+    worker: &Worker,
+    client: &mut Client,
+    held: &mut Answered,
+    splice: &mut Splice,
+) -> Poll<Result<(), Failure>> {
+    let timeouts = &worker.settings.timeouts;
+    let (Some(upstream), Some(socket)) = (held.upstream.plain(), client.stream.plain()) else {
+        return Poll::Ready(Ok(()));
+    };
+    loop {
+        while !splice.is_empty() {
+            ready!(splice.poll_drain(cx, socket)).map_err(|_| Failure::ClientGone)?;
+            client.deadline.set(if splice.is_empty() { timeouts.body } else { timeouts.send });
+        }
+        let unseen = held.answer.body.unseen();
+        if unseen == 0 || held.answer.ended {
+            return Poll::Ready(Ok(()));
+        }
+        match ready!(splice.poll_fill(cx, upstream, unseen)) {
+            Ok(count) if count > 0 => {
+                held.answer.pass(count as u64);
+                client.deadline.set(timeouts.send);
+            }
+            ended => end(&mut held.answer, ended.is_ok())?,
+        }
+    }
+}
+
+/// The upstream's connection has ended: that is the end of a body which has no other, if it was said in order.
+fn end(answer: &mut AnswerBody, in_order: bool) -> Result<(), Failure> {
+    if in_order && matches!(answer.body, Body::UntilClose) {
+        answer.ended = true;
+        return Ok(());
+    }
+    Err(Failure::Truncated("the upstream ended the connection"))
 }
 
 fn send_on(

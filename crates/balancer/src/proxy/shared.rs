@@ -2,15 +2,20 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use berth_http1::Lines;
+use berth_pick::Endpoint;
+use fastrand::Rng;
 use tokio::sync::Notify;
 
 use super::ProxySettings;
 use super::buffers::Buffers;
 use super::deadlines::Deadlines;
 use super::pool::Pool;
+use super::splice::Pipes;
 use super::view::View;
 use crate::telemetry::{Cells, WorkerLog};
 use crate::upstreams::Published;
@@ -18,23 +23,38 @@ use crate::upstreams::Published;
 /// What one poll reads at most.
 const SCRATCH_BYTES: usize = 64 * 1024;
 
+/// Long bodies that go through the kernel at once, and how many of the worker's files their pipes may be.
+const MOST_PIPES: usize = 256;
+const DESCRIPTORS_PER_PIPE: usize = 16;
+
+/// Failed handshakes are warned of so often.
+const WARN_EVERY_MS: u64 = 10_000;
+
 /// What the connections of one worker share. Nothing in it is ever borrowed over an `.await`.
 #[derive(Debug)]
 pub(crate) struct Worker {
     pub(crate) settings: Arc<ProxySettings>,
     pub(crate) scratch: RefCell<Box<[u8]>>,
+    /// The lines of the head that is being parsed.
+    pub(crate) lines: RefCell<Lines>,
     pub(crate) buffers: Buffers,
     pub(crate) pool: Pool,
+    pub(crate) pipes: Pipes,
     pub(crate) deadlines: Rc<Deadlines>,
     pub(crate) cells: Arc<Cells>,
     pub(crate) access_log: Option<WorkerLog>,
     /// No keep-alive any more: each connection ends with its present request.
     pub(crate) draining: Cell<bool>,
     pub(crate) connections: Cell<usize>,
+    /// How many files it may have open.
+    descriptors: usize,
+    /// When a failed handshake was last warned of.
+    warned_ms: Cell<Option<u64>>,
     /// Rung whenever a connection ends.
     pub(crate) ended: Notify,
     published: Arc<Published>,
     view: RefCell<View>,
+    random: RefCell<Rng>,
 }
 
 impl Worker {
@@ -43,22 +63,57 @@ impl Worker {
         published: Arc<Published>,
         cells: Arc<Cells>,
         access_log: Option<WorkerLog>,
+        descriptors: usize,
     ) -> Self {
         let view = Rc::new(published.current());
         cells.generation.set(view.generation);
         Self {
             settings,
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
+            lines: RefCell::default(),
             buffers: Buffers::default(),
             pool: Pool::default(),
+            pipes: Pipes::new((descriptors / DESCRIPTORS_PER_PIPE).min(MOST_PIPES)),
             deadlines: Deadlines::new(),
             cells,
             access_log,
             draining: Cell::new(false),
             connections: Cell::new(0),
+            descriptors,
+            warned_ms: Cell::default(),
             ended: Notify::new(),
             view: RefCell::new(view),
+            random: RefCell::new(Rng::new()),
             published,
+        }
+    }
+
+    /// Random numbers for the ids of one request.
+    pub(crate) fn entropy(&self) -> [u64; 3] {
+        let mut random = self.random.borrow_mut();
+        [random.u64(..), random.u64(..), random.u64(..)]
+    }
+
+    /// Whether another idle upstream connection may be kept: every client may need one in use.
+    pub(crate) fn has_room_for_idle(&self) -> bool {
+        2 * self.connections.get() + self.pool.len() < self.descriptors
+    }
+
+    /// Makes room for another client and its upstream connection.
+    pub(crate) fn make_room(&self) {
+        while self.pool.len() > 0 && !self.has_room_for_idle() {
+            self.pool.drop_one();
+        }
+    }
+
+    /// Says why TLS to an endpoint did not come about; not for every request that meets it.
+    #[cold]
+    pub(crate) fn warn_of_handshake(&self, endpoint: &Endpoint, cause: &io::Error) {
+        let now_ms = self.deadlines.now_ms();
+        if self.warned_ms.get().is_none_or(|warned_ms| now_ms - warned_ms >= WARN_EVERY_MS) {
+            self.warned_ms.set(Some(now_ms));
+            let name = endpoint.authority().unwrap_or_default();
+            tracing::warn!(endpoint = %endpoint.address(), name, %cause, "TLS to the upstream failed");
         }
     }
 

@@ -1,108 +1,122 @@
-//! Reading from and writing to a socket within one poll.
+//! A connection, plain or inside TLS, read and written within one poll.
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
-/// Reads what is there into `into`, at most once. 0 is the end of the stream.
-#[inline]
-pub(crate) fn poll_read(
-    stream: &mut TcpStream,
-    cx: &mut Context<'_>,
-    into: &mut [u8],
-) -> Poll<io::Result<usize>> {
-    let mut buffer = ReadBuf::new(into);
-    ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
-    Poll::Ready(Ok(buffer.filled().len()))
+/// A connection to a client or an upstream.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    Plain(TcpStream),
+    /// To an upstream. On the heap: it is large, and most streams are plain.
+    Tls(Box<Tls>),
 }
 
-/// Writes what the socket takes of `bytes`, at most once.
-#[inline]
-pub(crate) fn poll_write(
-    stream: &mut TcpStream,
-    cx: &mut Context<'_>,
-    bytes: &[u8],
-) -> Poll<io::Result<usize>> {
-    match ready!(Pin::new(stream).poll_write(cx, bytes)) {
-        Ok(0) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-        other => Poll::Ready(other),
-    }
+#[derive(Debug)]
+pub(crate) struct Tls {
+    stream: TlsStream<TcpStream>,
+    /// Records may be left that the socket has not taken.
+    unflushed: bool,
 }
 
-/// Bytes that a socket did not take at once. While there are any, nothing more is read from the other side:
-/// that is the back-pressure.
-#[derive(Debug, Default)]
-pub(crate) struct Outlet {
-    pending: Vec<u8>,
-    sent: usize,
-}
-
-impl Outlet {
-    /// Whether everything has been sent.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.sent == self.pending.len()
+impl Stream {
+    pub(crate) fn tls(stream: TlsStream<TcpStream>) -> Self {
+        Stream::Tls(Box::new(Tls { stream, unflushed: false }))
     }
 
-    /// Sends as much as the socket takes and keeps the rest.
+    /// Reads what is there into `into`, at most once. 0 is the end of the stream.
     #[inline]
-    pub(crate) fn send(
-        &mut self,
-        stream: &mut TcpStream,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> io::Result<()> {
-        let mut rest = bytes;
-        while self.is_empty() && !rest.is_empty() {
-            match poll_write(stream, cx, rest) {
-                Poll::Ready(Ok(count)) => rest = &rest[count..],
-                Poll::Ready(Err(error)) => return Err(error),
-                Poll::Pending => break,
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut buffer = ReadBuf::new(into);
+        let read = match self {
+            Stream::Plain(stream) => Pin::new(stream).poll_read(cx, &mut buffer),
+            Stream::Tls(tls) => Pin::new(&mut tls.stream).poll_read(cx, &mut buffer),
+        };
+        ready!(read)?;
+        Poll::Ready(Ok(buffer.filled().len()))
+    }
+
+    /// Writes what the socket takes of `bytes`, at most once.
+    #[inline]
+    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = match self {
+            Stream::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Stream::Tls(tls) => {
+                tls.unflushed = true;
+                Pin::new(&mut tls.stream).poll_write(cx, bytes)
+            }
+        };
+        match ready!(written) {
+            Ok(0) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            other => Poll::Ready(other),
+        }
+    }
+
+    /// Sends what was taken by [`Self::poll_write`] and lies in a buffer of TLS.
+    #[inline]
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Stream::Plain(_) => Poll::Ready(Ok(())),
+            Stream::Tls(tls) if !tls.unflushed => Poll::Ready(Ok(())),
+            Stream::Tls(tls) => {
+                ready!(Pin::new(&mut tls.stream).poll_flush(cx))?;
+                tls.unflushed = false;
+                Poll::Ready(Ok(()))
             }
         }
-        if !rest.is_empty() {
-            self.keep(rest);
+    }
+
+    /// Tells the other side that nothing more will come.
+    pub(crate) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Tls(tls) => Pin::new(&mut tls.stream).poll_shutdown(cx),
         }
-        Ok(())
     }
 
-    #[cold]
-    fn keep(&mut self, rest: &[u8]) {
-        if self.is_empty() {
-            self.pending.clear();
-            self.sent = 0;
+    /// Whether nothing has arrived: not the end, and no bytes that nobody asked for. It costs no system call unless
+    /// something has.
+    pub(crate) fn is_silent(&mut self) -> bool {
+        let read = match self {
+            Stream::Plain(stream) => {
+                let read = stream.try_read(&mut [0]);
+                return matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+            }
+            // What came may be a ticket for the next session, which TLS keeps to itself.
+            Stream::Tls(tls) => {
+                let mut cx = Context::from_waker(Waker::noop());
+                Pin::new(&mut tls.stream).poll_read(&mut cx, &mut ReadBuf::new(&mut [0]))
+            }
+        };
+        read.is_pending()
+    }
+
+    /// Whether the connection is broken. Asked of the kernel only when something has arrived.
+    #[inline]
+    pub(crate) fn is_broken(&self, cx: &mut Context<'_>) -> bool {
+        let socket = self.socket();
+        // Ready for once: there is something to read, an end, or an error. Only the kernel can tell which.
+        socket.poll_read_ready(cx).is_ready() && matches!(socket.take_error(), Err(_) | Ok(Some(_)))
+    }
+
+    /// The socket, if its bytes are the stream's.
+    #[inline]
+    pub(crate) fn plain(&self) -> Option<&TcpStream> {
+        match self {
+            Stream::Plain(stream) => Some(stream),
+            Stream::Tls(_) => None,
         }
-        self.pending.extend_from_slice(rest);
     }
 
-    /// Sends what was kept.
-    pub(crate) fn poll_flush(
-        &mut self,
-        stream: &mut TcpStream,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
-        while !self.is_empty() {
-            ready!(self.poll_piece(stream, cx))?;
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Sends the next piece of what was kept.
-    pub(crate) fn poll_piece(
-        &mut self,
-        stream: &mut TcpStream,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.sent += ready!(poll_write(stream, cx, &self.pending[self.sent..]))?;
-        Poll::Ready(Ok(()))
-    }
-
-    /// Gives the memory back; between two exchanges there is nothing to send.
-    pub(crate) fn release(&mut self) {
-        if self.pending.capacity() > 0 {
-            *self = Self::default();
+    /// The socket.
+    pub(crate) fn socket(&self) -> &TcpStream {
+        match self {
+            Stream::Plain(stream) => stream,
+            Stream::Tls(tls) => tls.stream.get_ref().0,
         }
     }
 }

@@ -29,6 +29,8 @@ pub(crate) struct Start {
     pub(crate) cells: Arc<Cells>,
     pub(crate) access_log: Option<WorkerLog>,
     pub(crate) most_connections: usize,
+    /// How many files this worker may have open.
+    pub(crate) descriptors: usize,
     pub(crate) shutdown: Shutdown,
 }
 
@@ -43,12 +45,24 @@ pub(crate) fn run(start: Start) -> io::Result<()> {
 
 async fn serve(start: Start) -> io::Result<()> {
     let listener = TcpListener::from_std(start.listener)?;
-    let worker = Rc::new(Worker::new(start.settings, start.published, start.cells, start.access_log));
+    let worker = Rc::new(Worker::new(
+        start.settings,
+        start.published,
+        start.cells,
+        start.access_log,
+        start.descriptors,
+    ));
     spawn_local(tick(Rc::clone(&worker)));
-    tokio::select! {
-        () = start.shutdown.forced.cancelled() => {}
-        () = accept_until_drained(&worker, listener, start.most_connections, &start.shutdown) => {}
-    }
+    // In a task of its own: this future is polled whenever any task was, and has little to look at.
+    let drained = Rc::clone(&worker);
+    let most = start.most_connections;
+    let serving = spawn_local(async move {
+        tokio::select! {
+            () = start.shutdown.forced.cancelled() => {}
+            () = accept_until_drained(&drained, listener, most, &start.shutdown) => {}
+        }
+    });
+    serving.await.map_err(io::Error::other)?;
     if let Some(log) = &worker.access_log {
         log.flush();
     }
@@ -103,6 +117,7 @@ fn admit_waiting(worker: &Rc<Worker>, listener: TcpListener) {
 
 fn admit(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
     worker.connections.set(worker.connections.get() + 1);
+    worker.make_room();
     worker.cells.connections.add(1);
     let guard = Admitted(Rc::clone(worker));
     spawn_local(async move {

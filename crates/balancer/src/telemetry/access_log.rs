@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
+use berth_http1::forward::request_id;
 use berth_http1::{RequestHead, Version};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -134,20 +135,22 @@ pub(crate) struct LoggedLine {
     pub(crate) host: String,
     pub(crate) referer: String,
     pub(crate) user_agent: String,
+    /// The client's own, or the one that was made for it.
+    pub(crate) request_id: String,
 }
 
 impl LoggedLine {
-    pub(crate) fn of(head: &RequestHead<'_, '_>) -> Box<Self> {
-        let text = |name| {
-            head.field(name).map(|value| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
-        };
+    pub(crate) fn of(head: &RequestHead<'_>, entropy: [u64; 3]) -> Box<Self> {
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        let field = |name| head.field(name).map(text).unwrap_or_default();
         Box::new(Self {
-            method: head.method.to_owned(),
-            target: head.target.to_owned(),
+            method: text(head.method),
+            target: text(head.target),
             version: head.version,
-            host: head.host.unwrap_or_default().to_owned(),
-            referer: text("referer"),
-            user_agent: text("user-agent"),
+            host: head.host.map(text).unwrap_or_default(),
+            referer: field("referer"),
+            user_agent: field("user-agent"),
+            request_id: head.field("x-request-id").map_or_else(|| request_id(entropy), text),
         })
     }
 }
@@ -155,7 +158,8 @@ impl LoggedLine {
 /// One request, as the log tells it.
 pub(crate) struct AccessEntry<'a> {
     pub(crate) peer: &'a str,
-    pub(crate) line: &'a LoggedLine,
+    /// None of a request that could not be read.
+    pub(crate) line: Option<&'a LoggedLine>,
     pub(crate) status: u16,
     pub(crate) bytes: u64,
     pub(crate) endpoint: Option<SocketAddr>,
@@ -210,13 +214,16 @@ impl WorkerLog {
 fn combined(out: &mut Vec<u8>, entry: &AccessEntry<'_>) -> io::Result<()> {
     let AccessEntry { peer, line, status, bytes, took, .. } = entry;
     let time = Timestamp::now().strftime("%d/%b/%Y:%H:%M:%S +0000");
-    let (method, target) = (quoted(&line.method), quoted(&line.target));
-    let (referer, agent) = (quoted(&line.referer), quoted(&line.user_agent));
-    let version = version_text(line.version);
-    write!(
-        out,
-        "{peer} - - [{time}] \"{method} {target} {version}\" {status} {bytes} \"{referer}\" \"{agent}\""
-    )?;
+    write!(out, "{peer} - - [{time}] ")?;
+    match line {
+        Some(line) => {
+            let (method, target) = (quoted(&line.method), quoted(&line.target));
+            let (referer, agent) = (quoted(&line.referer), quoted(&line.user_agent));
+            let version = version_text(line.version);
+            write!(out, "\"{method} {target} {version}\" {status} {bytes} \"{referer}\" \"{agent}\"")?;
+        }
+        None => write!(out, "\"-\" {status} {bytes} \"-\" \"-\"")?,
+    }
     match entry.endpoint {
         Some(address) => write!(out, " {address}")?,
         None => write!(out, " -")?,
@@ -271,32 +278,41 @@ fn json(out: &mut Vec<u8>, entry: &AccessEntry<'_>) -> io::Result<()> {
     struct Line<'a> {
         time: String,
         peer: &'a str,
-        method: &'a str,
-        host: &'a str,
-        target: &'a str,
-        version: &'static str,
+        #[serde(flatten)]
+        request: Option<Asked<'a>>,
         status: u16,
         bytes: u64,
         endpoint: Option<String>,
         duration_us: u64,
-        referer: &'a str,
-        user_agent: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
         failure: Option<String>,
+    }
+    #[derive(Serialize)]
+    struct Asked<'a> {
+        method: &'a str,
+        host: &'a str,
+        target: &'a str,
+        version: &'static str,
+        referer: &'a str,
+        user_agent: &'a str,
+        request_id: &'a str,
     }
     let line = Line {
         time: Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string(),
         peer: entry.peer,
-        method: &entry.line.method,
-        host: &entry.line.host,
-        target: &entry.line.target,
-        version: version_text(entry.line.version),
+        request: entry.line.map(|line| Asked {
+            method: &line.method,
+            host: &line.host,
+            target: &line.target,
+            version: version_text(line.version),
+            referer: &line.referer,
+            user_agent: &line.user_agent,
+            request_id: &line.request_id,
+        }),
         status: entry.status,
         bytes: entry.bytes,
         endpoint: entry.endpoint.map(|address| address.to_string()),
         duration_us: u64::try_from(entry.took.as_micros()).unwrap_or(u64::MAX),
-        referer: &entry.line.referer,
-        user_agent: &entry.line.user_agent,
         failure: entry.failure.map(ToString::to_string),
     };
     line.serialize(&mut serde_json::Serializer::with_formatter(&mut *out, Visible))?;

@@ -53,6 +53,10 @@ pub(crate) struct Cells {
     pub(crate) connections_ended: Cell,
     /// Answers by the first digit of their status; the first entry is for odd ones.
     pub(crate) answers: [Cell; 6],
+    /// Connections that switched to another protocol.
+    pub(crate) tunnels: Cell,
+    /// Of these, how many have ended.
+    pub(crate) tunnels_ended: Cell,
     /// Upstream connections that did not come about.
     pub(crate) connect_failed: Cell,
     /// Requests sent again to another endpoint.

@@ -64,6 +64,10 @@ impl Collector for Workers {
         self.plain(&mut encoder, "access_log_dropped", "Access log lines that were dropped", dropped)?;
         let open = accepted.saturating_sub(self.sum(|cells| &cells.connections_ended));
         gauge(&mut encoder, "client_connections_open", "Client connections open now", open)?;
+        let tunnels = self.sum(|cells| &cells.tunnels);
+        self.plain(&mut encoder, "tunnels", "Connections that switched to another protocol", tunnels)?;
+        let open = tunnels.saturating_sub(self.sum(|cells| &cells.tunnels_ended));
+        gauge(&mut encoder, "tunnels_open", "Tunnels open now", open)?;
         self.endpoints(&mut encoder)?;
         self.latency(&mut encoder)
     }

@@ -29,6 +29,8 @@ pub(crate) struct Member {
     pub(crate) instance: Instance,
     /// Whether any source says so.
     pub(crate) draining: bool,
+    /// The first source that lists it.
+    pub(crate) source: SourceIndex,
 }
 
 /// Why a member is gone.
@@ -92,7 +94,7 @@ impl Members {
     /// All members, by identity.
     pub(crate) fn list(&self) -> BTreeMap<Identity, Member> {
         let mut members: BTreeMap<Identity, Member> = BTreeMap::new();
-        for source in &self.sources {
+        for (index, source) in self.sources.iter().enumerate() {
             let held = source.held.iter().map(|(identity, (instance, _))| (identity, instance));
             for (identity, instance) in source.listed.iter().chain(held) {
                 if self.has_ended(&run_key(instance)) {
@@ -100,9 +102,11 @@ impl Members {
                 }
                 let draining = instance.draining;
                 let member = members.entry(identity.clone());
-                member
-                    .and_modify(|known| known.draining |= draining)
-                    .or_insert_with(|| Member { instance: instance.clone(), draining });
+                member.and_modify(|known| known.draining |= draining).or_insert_with(|| Member {
+                    instance: instance.clone(),
+                    draining,
+                    source: index,
+                });
             }
         }
         members

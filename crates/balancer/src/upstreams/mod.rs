@@ -12,10 +12,12 @@ use std::time::Duration;
 
 use berth_client::Update;
 use berth_daemon::RunningClock;
-use berth_model::Identity;
+use berth_model::{Identity, Scheme};
 use berth_pick::{Endpoint, Roster, RoundRobin, Set, Strategy};
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
+
+use crate::tls::UpstreamTls;
 
 pub(crate) use members::SourceIndex;
 use members::{Member, Members};
@@ -34,6 +36,8 @@ pub(crate) fn nobody(subject: Arc<str>, entropy: u64) -> Snapshot {
 #[derive(Debug)]
 pub(crate) struct Upstreams {
     members: Members,
+    authorities: Vec<Option<String>>,
+    tls: UpstreamTls,
     listed: BTreeMap<Identity, Member>,
     roster: Roster,
     published: Arc<Published>,
@@ -46,9 +50,18 @@ pub(crate) struct Upstreams {
 }
 
 impl Upstreams {
-    pub(crate) fn new(sources: usize, published: Arc<Published>, clock: RunningClock, mixes: bool) -> Self {
+    /// `authorities` has an entry for each source: the name that its endpoints go by, if it is their own.
+    pub(crate) fn new(
+        authorities: Vec<Option<String>>,
+        published: Arc<Published>,
+        clock: RunningClock,
+        mixes: bool,
+    ) -> Self {
+        let sources = authorities.len();
         Self {
             members: Members::new(sources),
+            authorities,
+            tls: UpstreamTls::default(),
             listed: BTreeMap::new(),
             roster: Roster::default(),
             published,
@@ -57,6 +70,12 @@ impl Upstreams {
             one_service_expected: mixes,
             warned: false,
         }
+    }
+
+    /// Says how endpoints that speak https prove who they are.
+    pub(crate) fn secured_by(mut self, tls: UpstreamTls) -> Self {
+        self.tls = tls;
+        self
     }
 
     /// Follows the sources until all of them are gone. `heard` is set when each has spoken, if only to
@@ -101,8 +120,13 @@ impl Upstreams {
         let eligible: Vec<Arc<Endpoint>> = listed
             .iter()
             .filter(|(_, member)| !member.draining)
-            .map(|(identity, _)| self.roster.endpoint(identity))
+            .map(|(identity, member)| {
+                self.roster.endpoint(identity, self.authorities[member.source].as_deref())
+            })
             .collect();
+        if eligible.iter().any(|endpoint| endpoint.identity().scheme == Scheme::Https) {
+            self.tls.prepare();
+        }
         self.roster.retain(|identity| listed.contains_key(identity));
         let before = self.published.current();
         let set = before.strategy.arrange(&before.set, &eligible);

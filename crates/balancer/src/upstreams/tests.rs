@@ -48,7 +48,7 @@ impl Task {
         let published = Arc::new(Published::new(nobody("web".into(), 0)));
         let (said, waiting) = mpsc::channel(8);
         let (heard, is_heard) = watch::channel(false);
-        let task = Upstreams::new(1, Arc::clone(&published), RunningClock::start(), false);
+        let task = Upstreams::new(vec![None], Arc::clone(&published), RunningClock::start(), false);
         tokio::spawn(task.run(waiting, heard));
         Self { published, said, heard: is_heard }
     }

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use berth_balancer::config::{Admin, Settings, Upstream};
 use berth_balancer::proxy::{ProxySettings, Timeouts};
+use berth_balancer::tls::UpstreamTls;
 use berth_balancer::{AccessFormat, AccessTarget, Bound, Limits, StartError};
 use berth_daemon::Shutdown;
+use berth_model::Scheme;
 use berth_testkit::{Http, Listening, PATIENCE, Wire, eventually};
 use socket2::{Domain, Socket, Type};
 
@@ -21,7 +23,11 @@ const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// One worker, no deadline that could fire, an admin port.
 pub(crate) fn settings(upstreams: &[SocketAddr]) -> Settings {
-    let upstream = |address: &SocketAddr| Upstream { host: address.ip().to_string(), port: address.port() };
+    let upstream = |address: &SocketAddr| Upstream {
+        host: address.ip().to_string(),
+        port: address.port(),
+        scheme: Scheme::Http,
+    };
     Settings {
         listen: LOCAL,
         listen_anyhow: false,
@@ -32,6 +38,7 @@ pub(crate) fn settings(upstreams: &[SocketAddr]) -> Settings {
         upstreams: upstreams.iter().map(upstream).collect(),
         threads: 1,
         most_connections: 1000,
+        open_files: 3000,
         proxy: ProxySettings {
             limits: Limits { head_bytes: 64 * 1024, target_bytes: 16 * 1024, fields: 128 },
             timeouts: Timeouts {
@@ -41,9 +48,13 @@ pub(crate) fn settings(upstreams: &[SocketAddr]) -> Settings {
                 body: NEVER,
                 send: NEVER,
                 idle: NEVER,
+                tunnel: NEVER,
                 upstream_idle: NEVER,
             },
+            most_body_bytes: None,
             trusted_proxies: Vec::new(),
+            tls: UpstreamTls::default(),
+            via: true,
         },
         access_log: AccessTarget::Off,
         access_format: AccessFormat::Combined,
@@ -159,14 +170,50 @@ impl Drop for Balancer {
 
 /// The fields that a request from this machine gets on its way, and the empty line.
 pub(crate) fn forwarded(host: &str) -> String {
-    format!(
-        "X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: {host}\r\nX-Real-IP: 127.0.0.1\r\n\r\n"
-    )
+    forwarded_by(host, "1.1")
+}
+
+/// The same for a client of this version.
+pub(crate) fn forwarded_by(host: &str, version: &str) -> String {
+    let fields = "X-Forwarded-For: 127.0.0.1\r\nX-Real-IP: 127.0.0.1\r\nX-Forwarded-Proto: http\r\n";
+    format!("{fields}X-Forwarded-Host: {host}\r\n{}", traced(version))
+}
+
+/// The fields that name the way and the trace, and the empty line. The ids stand for any.
+pub(crate) fn traced(version: &str) -> String {
+    let (trace, span) = ("0".repeat(32), "0".repeat(16));
+    let ids = format!("X-Request-Id: {trace}\r\ntraceparent: 00-{trace}-{span}-00\r\n");
+    format!("Via: {version} berth\r\n{ids}\r\n")
+}
+
+/// The bytes with zeros for every id that the balancer made.
+pub(crate) fn without_ids(bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    for (name, digits) in [("X-Request-Id: ", [32, 0]), ("traceparent: 00-", [32, 16])] {
+        let starts: Vec<usize> =
+            (0..bytes.len()).filter(|at| bytes[*at..].starts_with(name.as_bytes())).collect();
+        for start in starts {
+            let mut at = start + name.len();
+            for digits in digits {
+                let end = (at + digits).min(bytes.len());
+                let id = bytes.get_mut(at..end).unwrap_or_default();
+                assert!(id.iter().all(u8::is_ascii_hexdigit), "{:?}", id.escape_ascii().to_string());
+                id.fill(b'0');
+                at += digits + 1;
+            }
+        }
+    }
+    bytes
 }
 
 /// A GET from `test` as its upstream sees it.
 pub(crate) fn forwarded_get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: test\r\n{}", forwarded("test"))
+}
+
+/// The same for a client of HTTP/1.0.
+pub(crate) fn forwarded_old_get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: test\r\n{}", forwarded_by("test", "1.0"))
 }
 
 /// A GET from `test` as a client sends it.
@@ -182,7 +229,7 @@ pub(crate) fn ok(content: &str) -> String {
 /// Reads exactly these bytes.
 pub(crate) fn expect(wire: &mut Wire, expected: impl AsRef<[u8]>) {
     let expected = expected.as_ref();
-    let seen = wire.read_exact(expected.len());
+    let seen = without_ids(&wire.read_exact(expected.len()));
     assert!(
         seen == expected,
         "expected {:?}\n     got {:?}",

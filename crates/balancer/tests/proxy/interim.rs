@@ -2,7 +2,7 @@
 
 use berth_testkit::Listening;
 
-use crate::harness::{Balancer, expect, expect_nobody, forwarded, forwarded_get, get, ok};
+use crate::harness::{Balancer, expect, expect_nobody, forwarded, forwarded_get, forwarded_old_get, get, ok};
 
 const PUT: &str = "PUT / HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\nExpect: 100-continue\r\n";
 
@@ -69,7 +69,7 @@ fn a_client_of_http_1_0_hears_of_none() {
     let mut client = balancer.connect();
     client.send("GET / HTTP/1.0\r\nHost: test\r\n\r\n");
     let mut server = upstream.accept();
-    expect(&mut server, forwarded_get("/"));
+    expect(&mut server, forwarded_old_get("/"));
     server.send("HTTP/1.1 100 Continue\r\n\r\n");
     server.send(format!("HTTP/1.1 103 Early Hints\r\n\r\n{}", ok("x")));
     expect(&mut client, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx");

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use berth_testkit::{Http, Listening, SteadyUpstream};
 
-use crate::harness::{Balancer, expect, expect_nobody, forwarded, get, ok, settings};
+use crate::harness::{Balancer, expect, expect_nobody, forwarded, get, ok, settings, traced};
 
 fn assert_refused(balancer: &Balancer, request: &str, status: u16) {
     let mut client = balancer.http();
@@ -93,10 +93,13 @@ fn a_client_that_goes_on_sending_still_reads_why() {
 fn what_a_peer_says_of_others_is_believed_only_if_it_is_trusted() {
     let request =
         "GET / HTTP/1.1\r\nHost: test\r\nX-Forwarded-For: 9.9.9.9\r\nX-Forwarded-Proto: https\r\n\r\n";
-    let expected = "GET / HTTP/1.1\r\nHost: test\r\nX-Forwarded-Proto: https\r\nX-Forwarded-For: 9.9.9.9, 127.0.0.1\r\n\
-                    X-Forwarded-Host: test\r\nX-Real-IP: 9.9.9.9\r\n\r\n";
+    let trusted = format!(
+        "GET / HTTP/1.1\r\nHost: test\r\nX-Forwarded-Proto: https\r\nX-Forwarded-For: 9.9.9.9, 127.0.0.1\r\n\
+         X-Forwarded-Host: test\r\nX-Real-IP: 9.9.9.9\r\n{}",
+        traced("1.1")
+    );
     let stranger = format!("GET / HTTP/1.1\r\nHost: test\r\n{}", forwarded("test"));
-    for (network, expected) in [("127.0.0.0/8", expected), ("10.0.0.0/8", stranger.as_str())] {
+    for (network, expected) in [("127.0.0.0/8", &trusted), ("10.0.0.0/8", &stranger)] {
         let upstream = Listening::start();
         let mut settings = settings(&[upstream.address()]);
         settings.proxy.trusted_proxies = vec![network.parse().unwrap()];

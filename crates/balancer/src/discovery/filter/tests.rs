@@ -22,7 +22,6 @@ fn without_a_query_everybody_is_served_but_for_a_few() {
     assert!(filter.admits(&instance("api", "10.0.0.7", |_| {})));
     assert!(!filter.admits(&instance("_balancer", "127.0.0.1", |_| {})), "Berth's own");
     assert!(!filter.admits(&instance("web", "127.0.0.1", |it| it.routes = vec!["/api".into()])), "routes");
-    assert!(!filter.admits(&instance("web", "127.0.0.1", |it| it.scheme = Scheme::Https)), "https");
 }
 
 #[test]
