@@ -70,7 +70,7 @@ pub(crate) fn classify(name: &[u8]) -> Field {
 
 /// Fields that stay although `Connection` names them: they are end-to-end, and a client that could have them
 /// removed on the way could change what the upstream is asked (RFC 9110 §7.6.1 forbids to name them).
-const END_TO_END: [&[u8]; 21] = [
+const END_TO_END: [&[u8]; 24] = [
     b"accept",
     b"authorization",
     b"cache-control",
@@ -86,12 +86,15 @@ const END_TO_END: [&[u8]; 21] = [
     b"max-forwards",
     b"range",
     b"set-cookie",
+    b"traceparent",
+    b"tracestate",
     b"transfer-encoding",
     b"via",
     b"x-forwarded-for",
     b"x-forwarded-host",
     b"x-forwarded-proto",
     b"x-real-ip",
+    b"x-request-id",
 ];
 
 /// The most field names that `Connection` may list: each is compared with every field.
