@@ -19,7 +19,7 @@ pub struct ResponseHead<'a> {
     /// Whether the upstream would take another request on this connection after this answer.
     pub keep_alive: bool,
     /// The value of `Upgrade` in an answer that is about it: 101 names the protocol that follows, 426 the one that
-    /// is required (RFC 9110 §15.2.2, §15.5.22).
+    /// is required (RFC 9110 §15.2.2, §15.5.22). None where it does not say so clearly.
     pub upgrade: Option<&'a [u8]>,
     pub(crate) lines: &'a [Line],
     /// The lines that are not passed on, a bit for each.
@@ -57,7 +57,7 @@ impl<'a> ResponseHead<'a> {
         lines: &'a [Line],
     ) -> Result<Self, BadAnswer> {
         let (mut lengths, mut length, mut codings, mut framing, mut dropped) = (0, 0, 0, 0_u128, 0_u128);
-        let (mut chunked, mut upgrade) = (false, None);
+        let (mut chunked, mut upgrades, mut upgrade) = (false, 0, None);
         let mut connection = ConnectionOptions::default();
         for (index, line) in lines.iter().enumerate() {
             let bit = 1_u128 << index;
@@ -78,7 +78,8 @@ impl<'a> ResponseHead<'a> {
                     dropped |= bit;
                 }
                 Field::Upgrade => {
-                    upgrade = Some(line.value(bytes)).filter(|_| matches!(status, 101 | 426));
+                    upgrades += 1;
+                    upgrade = Some(line.value(bytes));
                     dropped |= bit;
                 }
                 Field::OneHop | Field::Te => dropped |= bit,
@@ -104,13 +105,15 @@ impl<'a> ResponseHead<'a> {
         }
         let body = if bodiless || status == 304 || to_head { BodyLength::Exactly(0) } else { announced };
         let keep_alive = connection.persistent(version) && body != BodyLength::UntilClose;
+        let is_upgrade = |value: &&[u8]| matches!(status, 101 | 426) && upgrades == 1 && offers_protocol(value);
+        let upgrade = upgrade.filter(is_upgrade);
         Ok(Self { bytes, status, version, body, keep_alive, upgrade, lines, dropped })
     }
 
     /// Whether a 101 switches to what the request asked for; `asked` is the value of its `Upgrade`.
     pub fn switches_to(&self, asked: &[u8]) -> bool {
         let was_asked = |chosen: &[u8]| protocols(asked).any(|known| known.eq_ignore_ascii_case(chosen));
-        self.upgrade.is_some_and(|chosen| offers_protocol(chosen) && protocols(chosen).all(was_asked))
+        self.upgrade.is_some_and(|chosen| protocols(chosen).all(was_asked))
     }
 }
 
