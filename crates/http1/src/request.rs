@@ -288,7 +288,8 @@ impl<'a> Gathered<'a> {
             }
             Field::Expect => self.expects_continue = value.eq_ignore_ascii_case(b"100-continue"),
             Field::Accept => self.prefers_json |= prefers_json(value),
-            Field::MaxForwards => self.max_forwards = Some(value),
+            // Two would be two numbers: together they are none.
+            Field::MaxForwards => self.max_forwards = Some(self.max_forwards.map_or(value, |_| b"")),
             Field::RequestId => self.has_request_id = true,
             Field::TraceParent => self.has_trace_parent = true,
             Field::ForwardedFor | Field::Forwarded => self.claims |= bit,
