@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::fields::{Field, protocols};
+use crate::fields::{Field, members, protocols};
 use crate::lines::Line;
 use crate::{BodyLength, RequestHead, ResponseHead, Version};
 
@@ -163,7 +163,7 @@ fn continue_claims(
         }
         out.extend_from_slice(before);
         out.extend_from_slice(b", ");
-        nearest = before.rsplit(|byte| *byte == b',').next().map_or(nearest, <[u8]>::trim_ascii);
+        nearest = members(before).last().unwrap_or(nearest);
     }
     out.extend_from_slice(origin.peer.as_bytes());
     out.extend_from_slice(b"\r\n");
