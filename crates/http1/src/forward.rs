@@ -37,6 +37,10 @@ pub fn write_request(head: &RequestHead<'_>, origin: &Origin<'_>, out: &mut Vec<
     if head.absolute {
         dropped |= lines_of(head.lines, Field::Host);
     }
+    if head.version == Version::Http10 {
+        // RFC 9110 §10.1.1: nobody heeds an expectation of HTTP/1.0, and as HTTP/1.1 it would be one.
+        dropped |= lines_of(head.lines, Field::Expect);
+    }
     if head.max_forwards.is_some() {
         dropped |= lines_of(head.lines, Field::MaxForwards);
     }
