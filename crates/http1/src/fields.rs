@@ -185,8 +185,7 @@ pub(crate) fn protocols(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Whether an `Upgrade` field offers a protocol that may be passed on, and is nothing but protocols.
 pub(crate) fn offers_protocol(value: &[u8]) -> bool {
-    let is_token =
-        |part: &[u8]| !part.is_empty() && part.iter().all(|byte| TOKEN_BYTES[usize::from(*byte)]);
+    let is_token = |part: &[u8]| !part.is_empty() && part.iter().all(|byte| TOKEN_BYTES[usize::from(*byte)]);
     let is_protocol = |protocol: &[u8]| protocol.splitn(2, |byte| *byte == b'/').all(is_token);
     members(value).all(is_protocol) && protocols(value).next().is_some()
 }

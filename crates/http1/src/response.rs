@@ -105,7 +105,8 @@ impl<'a> ResponseHead<'a> {
         }
         let body = if bodiless || status == 304 || to_head { BodyLength::Exactly(0) } else { announced };
         let keep_alive = connection.persistent(version) && body != BodyLength::UntilClose;
-        let is_upgrade = |value: &&[u8]| matches!(status, 101 | 426) && upgrades == 1 && offers_protocol(value);
+        let is_upgrade =
+            |value: &&[u8]| matches!(status, 101 | 426) && upgrades == 1 && offers_protocol(value);
         let upgrade = upgrade.filter(is_upgrade);
         Ok(Self { bytes, status, version, body, keep_alive, upgrade, lines, dropped })
     }
