@@ -1,8 +1,9 @@
 //! Answer heads: how long the body is, whether the connection goes on, and the exact bytes that the client gets.
 
 use berth_http1::forward::{Downstream, must_unchunk, passes_unchanged, write_response};
-use berth_http1::{BadAnswer, BodyLength, ResponseHead, Version, field_space};
+use berth_http1::{BadAnswer, BodyLength, Lines, ResponseHead, Version};
 
+use crate::laws;
 use BodyLength::{Chunked, Exactly, UntilClose};
 
 const CLIENT: Downstream = Downstream { version: Version::Http11, keep_alive: true };
@@ -13,9 +14,10 @@ const OLD_LAST: Downstream = Downstream { keep_alive: false, ..OLD };
 fn with<T>(
     bytes: &str,
     to_head: bool,
-    then: impl FnOnce(&ResponseHead<'_, '_>) -> T,
+    then: impl FnOnce(&ResponseHead<'_>) -> T,
 ) -> Result<Option<T>, BadAnswer> {
-    let mut space = field_space();
+    laws::answer::holds(bytes.as_bytes(), to_head);
+    let mut space = Lines::default();
     Ok(ResponseHead::parse(bytes.as_bytes(), &mut space, to_head)?.map(|head| then(&head)))
 }
 

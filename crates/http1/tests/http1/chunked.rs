@@ -2,6 +2,8 @@
 
 use berth_http1::{BadChunk, Body, BodyLength, Chunked};
 
+use crate::laws;
+
 /// How much of it is the body's, and the content, if it was given in pieces of this size.
 fn read(bytes: &[u8], piece: usize) -> Result<(usize, Vec<u8>, bool), BadChunk> {
     let (mut chunks, mut taken, mut content) = (Chunked::default(), 0, Vec::new());
@@ -17,6 +19,7 @@ fn read(bytes: &[u8], piece: usize) -> Result<(usize, Vec<u8>, bool), BadChunk> 
 
 /// All splits must agree: the whole, byte by byte, and something between.
 fn whole(bytes: &[u8]) -> Result<(usize, Vec<u8>, bool), BadChunk> {
+    laws::chunked::holds(bytes);
     let outcome = read(bytes, bytes.len().max(1));
     for piece in [1, 2, 3, 7] {
         assert_eq!(read(bytes, piece), outcome, "in pieces of {piece}: {}", bytes.escape_ascii());
@@ -165,4 +168,43 @@ fn a_body_of_chunks() {
     assert_eq!(body.advance(b"1\r\na\r\n0\r\n\r\nGET"), Ok(11));
     assert!(body.is_complete());
     assert_eq!(body.advance(b"more"), Ok(0));
+}
+
+#[test]
+fn content_may_be_passed_over_unseen() {
+    let mut body = Body::of(BodyLength::Chunked);
+    assert_eq!(body.unseen(), 0);
+    assert_eq!(body.advance(b"5\r"), Ok(2));
+    assert_eq!(body.unseen(), 0);
+    assert_eq!(body.advance(b"\nh"), Ok(2));
+    assert_eq!(body.unseen(), 4);
+    body.pass(3);
+    assert_eq!(body.unseen(), 1);
+    body.pass(0);
+    assert_eq!(body.unseen(), 1);
+    body.pass(1);
+    assert_eq!(body.unseen(), 0);
+    // Nothing but content is passed over.
+    body.pass(1);
+    assert_eq!(body.advance(b"\r\n0\r\n\r\nGET"), Ok(7));
+    assert!(body.is_complete());
+    assert_eq!(body.unseen(), 0);
+}
+
+#[test]
+fn a_body_by_its_length_may_be_passed_over_unseen() {
+    let mut body = Body::of(BodyLength::Exactly(5));
+    assert_eq!(body.unseen(), 5);
+    body.pass(3);
+    assert_eq!((body.unseen(), body.is_complete()), (2, false));
+    assert_eq!(body.advance(b"abc"), Ok(2));
+    assert_eq!((body.unseen(), body.is_complete()), (0, true));
+    let mut huge = Body::of(BodyLength::Exactly(u64::MAX));
+    huge.pass(u64::MAX - 1);
+    assert_eq!((huge.unseen(), huge.is_complete()), (1, false));
+    huge.pass(1);
+    assert!(huge.is_complete());
+    let mut endless = Body::of(BodyLength::UntilClose);
+    endless.pass(u64::MAX);
+    assert_eq!((endless.unseen(), endless.is_complete()), (u64::MAX, false));
 }

@@ -1,6 +1,8 @@
 //! The exact bytes that go upstream.
 
-use crate::{STRANGER, TRUSTED, forward, forward_bytes, forwarded};
+use berth_http1::forward::replace_host;
+
+use crate::{STRANGER, TRUSTED, forward, forward_bytes, forwarded, forwarded_from, traced};
 
 #[test]
 fn a_request_keeps_its_lines_and_gets_four() {
@@ -29,7 +31,7 @@ fn bytes_beyond_ascii_pass() {
 fn a_head_without_fields_of_its_own() {
     assert_eq!(
         forward("GET /a HTTP/1.0\r\n\r\n", &STRANGER),
-        "GET /a HTTP/1.1\r\nHost: 10.0.0.1:80\r\n".to_owned() + &forwarded("10.0.0.1:80")
+        "GET /a HTTP/1.1\r\nHost: 10.0.0.1:80\r\n".to_owned() + &forwarded_from("1.0", "10.0.0.1:80")
     );
 }
 
@@ -40,7 +42,7 @@ fn http_1_0_goes_on_as_http_1_1() {
             "POST /a HTTP/1.0\r\nHost: b\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\nx",
             &STRANGER
         ),
-        "POST /a HTTP/1.1\r\nHost: b\r\nContent-Length: 1\r\n".to_owned() + &forwarded("b")
+        "POST /a HTTP/1.1\r\nHost: b\r\nContent-Length: 1\r\n".to_owned() + &forwarded_from("1.0", "b")
     );
 }
 
@@ -49,6 +51,8 @@ fn an_absolute_target_becomes_path_and_host() {
     let cases = [
         ("GET", "http://b:81/c?d", "/c?d", "b:81"),
         ("GET", "https://b", "/", "b"),
+        ("GET", "http://b?c", "/?c", "b"),
+        ("OPTIONS", "http://b?c", "/?c", "b"),
         ("OPTIONS", "http://b", "*", "b"),
     ];
     for (method, target, path, host) in cases {
@@ -90,7 +94,8 @@ fn what_a_trusted_peer_says_is_continued() {
             format!("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 9.9.9.9, 8.8.8.8\r\n{said}\r\n"),
             &TRUSTED
         ),
-        format!("GET / HTTP/1.1\r\nHost: a\r\n{said}X-Forwarded-For: 9.9.9.9, 8.8.8.8, 192.0.2.1\r\n\r\n")
+        format!("GET / HTTP/1.1\r\nHost: a\r\n{said}X-Forwarded-For: 9.9.9.9, 8.8.8.8, 192.0.2.1\r\n")
+            + &traced("1.1")
     );
 }
 
@@ -108,15 +113,59 @@ fn what_a_trusted_peer_leaves_out_is_said_here() {
     assert_eq!(
         forward("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 9.9.9.9, 8.8.8.8\r\n\r\n", &TRUSTED),
         "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 9.9.9.9, 8.8.8.8, 192.0.2.1\r\nX-Forwarded-Proto: http\r\n\
-         X-Forwarded-Host: a\r\nX-Real-IP: 8.8.8.8\r\n\r\n"
+         X-Forwarded-Host: a\r\nX-Real-IP: 8.8.8.8\r\n"
+            .to_owned()
+            + &traced("1.1")
     );
     assert_eq!(
         forward("GET / HTTP/1.1\r\nX-Forwarded-Proto: https\r\nHost: a\r\n\r\n", &TRUSTED),
         "GET / HTTP/1.1\r\nX-Forwarded-Proto: https\r\nHost: a\r\nX-Forwarded-For: 192.0.2.1\r\n\
-         X-Forwarded-Host: a\r\nX-Real-IP: 192.0.2.1\r\n\r\n"
+         X-Forwarded-Host: a\r\nX-Real-IP: 192.0.2.1\r\n"
+            .to_owned()
+            + &traced("1.1")
     );
     assert_eq!(
         forward("GET / HTTP/1.1\r\nHost: a\r\n\r\n", &TRUSTED),
         "GET / HTTP/1.1\r\nHost: a\r\n".to_owned() + &forwarded("a")
     );
+}
+
+#[test]
+fn an_expectation_of_http_1_0_is_none() {
+    let lines = "PUT / HTTP/1.0\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n";
+    assert_eq!(
+        forward(lines, &STRANGER),
+        "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n".to_owned() + &forwarded_from("1.0", "a")
+    );
+}
+
+#[test]
+fn an_address_is_taken_from_a_list_with_holes() {
+    for (line, nearest) in [("9.9.9.9, 8.8.8.8,", "8.8.8.8"), ("9.9.9.9 ,, ", "9.9.9.9"), (",", "192.0.2.1")]
+    {
+        let head = format!("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: {line}\r\n\r\n");
+        let sent = forward(head, &TRUSTED);
+        assert!(sent.contains(&format!("\r\nX-Real-IP: {nearest}\r\n")), "{sent}");
+    }
+}
+
+#[test]
+fn a_host_is_replaced_where_it_stands() {
+    let cases = [
+        ("GET / HTTP/1.1\r\nhOsT:\ta:80 \r\nA: b\r\n\r\n", "hOsT: new\r\n", "a:80"),
+        ("GET / HTTP/1.1\r\nX-Host: c\r\nA: host: d\r\nHost: a\r\n\r\n", "Host: new\r\n", "a"),
+        ("GET http://b/ HTTP/1.1\r\nHost: a\r\nA: b\r\n\r\n", "Host: new\r\n", "b"),
+        ("GET /host:?host: HTTP/1.0\r\n\r\n", "Host: new\r\n", "10.0.0.1:80"),
+    ];
+    for (head, line, before) in cases {
+        let sent = forward(head, &STRANGER);
+        let mut replaced = sent.clone().into_bytes();
+        assert_eq!(replace_host(&mut replaced, b"new").as_deref(), Some(before.as_bytes()));
+        let is_host = |line: &&str| line.to_ascii_lowercase().starts_with("host:");
+        let old = sent.split_inclusive('\n').find(is_host).unwrap();
+        assert_eq!(String::from_utf8(replaced).unwrap(), sent.replacen(old, line, 1));
+    }
+    let mut none = b"GET / HTTP/1.1\r\nA: b\r\n\r\nHost: in the body\r\n".to_vec();
+    assert_eq!(replace_host(&mut none, b"new"), None);
+    assert!(none.ends_with(b"Host: in the body\r\n"));
 }

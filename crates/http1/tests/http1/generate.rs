@@ -7,12 +7,20 @@ use proptest::sample::{Index, select};
 /// Names that a proxy acts on, names that look like them, and others.
 const NAMES: &[&str] = &[
     "Content_Length",
+    "x_forwarded_for",
+    "X-Forwarded_Host",
     "Connection",
     "connection",
+    "Connection",
     "Keep-Alive",
     "TE",
     "Upgrade",
+    "upgrade",
     "Expect",
+    "Accept",
+    "Max-Forwards",
+    "X-Request-Id",
+    "traceparent",
     "X-Forwarded-For",
     "x-forwarded-proto",
     "X-Forwarded-Host",
@@ -25,6 +33,8 @@ const NAMES: &[&str] = &[
     "X-A",
     "x-a",
     "X-B",
+    "Authorization",
+    "Via",
     "!#$%&'*+-.^_`|~",
 ];
 
@@ -47,6 +57,18 @@ const VALUES: &[&str] = &[
     "5",
     "0",
     "5, 5",
+    "18446744073709551616",
+    "upgrade",
+    "Upgrade, x-a",
+    "websocket",
+    "h2c, websocket, a/1.1",
+    "h2c",
+    "a/b/c",
+    "/",
+    "x-request-id, traceparent, te",
+    "application/json;q=1, text/html",
+    "9.9.9.9, 8.8.8.8,",
+    ",",
     "+5",
     "99999999999999999999",
     "chunked",
@@ -67,9 +89,41 @@ const VALUES: &[&str] = &[
     "a:b,c;d",
 ];
 
-const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "OPTIONS", "BREW", "get"];
+const METHODS: &[&str] = &["GET", "GET", "HEAD", "POST", "OPTIONS", "TRACE", "BREW", "get"];
 
-const TARGETS: &[&str] = &["/", "/a/b?c=d", "http://b", "http://b:81/c?d", "https://[::1]/", "//a", "/%00"];
+const TARGETS: &[&str] = &[
+    "/",
+    "/a/b?c=d",
+    "http://b",
+    "http://b?c",
+    "http://b:81/c?d",
+    "https://[::1]/",
+    "HTTPS://B:",
+    "//a",
+    "/%00",
+    "/%g?\"<|{[",
+];
+
+const ODD_TARGETS: &[&str] = &[
+    "*",
+    "a",
+    "/#",
+    "",
+    "http://",
+    "http:///a",
+    "http://b#c",
+    "http://u@b/",
+    "http://b,c",
+    "ftp://b/",
+    "http:b",
+    "http://[::g]/",
+    "http://[1::2:3:4:5:6:7:8]/",
+    "http://[1:2:3:4:5:6:7::]/",
+    "http://[::ffff:1.2.3.04]/",
+    "http://[::1.2.3.4]/",
+    "http://[v1.a]/",
+    "http://%zz%20/",
+];
 
 /// Bytes that decide how a message is read.
 const ODD_BYTES: &[u8] = b"\r\n\0 \t:,;/0159afx\x7f\x80\xff";
@@ -103,10 +157,16 @@ fn framings() -> impl Strategy<Value = &'static str> {
 }
 
 pub(crate) fn requests() -> impl Strategy<Value = Vec<u8>> {
-    let methods = mostly(METHODS, &["CONNECT", "G:T", ""]);
-    let targets = mostly(TARGETS, &["*", "a", "/#", "http://b?c", ""]);
-    let versions = mostly(&["HTTP/1.1", "HTTP/1.1", "HTTP/1.0"], &["HTTP/2.0", "HTTP/1.1 "]);
-    let hosts = mostly(&["Host: a\r\n", "host:b:80 \r\n"], &["", "Host: a b\r\n"]);
+    let methods = mostly(METHODS, &["CONNECT", "G:T", "", "Options"]);
+    let targets = mostly(TARGETS, ODD_TARGETS);
+    let versions = mostly(
+        &["HTTP/1.1", "HTTP/1.1", "HTTP/1.0"],
+        &["HTTP/2.0", "HTTP/1.1 ", "HTTP/12345678", "HTTP/123456789", "HTTP/", "HTTP/1.1.1"],
+    );
+    let hosts = mostly(
+        &["Host: a\r\n", "host:b:80 \r\n"],
+        &["", "Host: a b\r\n", "Host: [::1]:\r\n", "Host: :80\r\n", "Host: %41%4\r\n", "Host:\r\n"],
+    );
     (mostly(&["", "\r\n"], &["\n"]), methods, targets, versions, hosts, fields(), framings()).prop_map(
         |(before, method, target, version, host, fields, framing)| {
             format!("{before}{method} {target} {version}\r\n{host}{fields}{framing}\r\n").into_bytes()
@@ -115,14 +175,41 @@ pub(crate) fn requests() -> impl Strategy<Value = Vec<u8>> {
 }
 
 pub(crate) fn answers() -> impl Strategy<Value = Vec<u8>> {
-    let lines = &["HTTP/1.1 200 OK", "HTTP/1.1 204", "HTTP/1.1 304 x", "HTTP/1.0 200 OK", "HTTP/1.1 103 y"];
-    (mostly(lines, &["HTTP/1.1 99 Z", "ICY 200 OK"]), fields(), framings())
+    let lines = &[
+        "HTTP/1.1 200 OK",
+        "HTTP/1.1 204",
+        "HTTP/1.1 304 x",
+        "HTTP/1.0 200 OK",
+        "HTTP/1.1 103 y",
+        "HTTP/1.1 101 ",
+        "HTTP/1.1 426 U",
+    ];
+    (
+        mostly(lines, &["HTTP/1.1 99 Z", "HTTP/1.1 099 Z", "HTTP/1.1 600 Z", "ICY 200 OK"]),
+        fields(),
+        framings(),
+    )
         .prop_map(|(line, fields, framing)| format!("{line}\r\n{fields}{framing}\r\n").into_bytes())
 }
 
-pub(crate) fn chunks() -> impl Strategy<Value = Vec<u8>> {
-    let data = vec((1_usize..40, select(&["", ";a", ";b=\"c\""][..])), 0..5);
-    (data, select(&["", "A: b\r\n", "A:\r\nB: c\r\n"][..])).prop_map(|(chunks, trailers)| {
+const EXTENSIONS: &[&str] = &["", "", ";a", ";b=\"c\\\"\"", " ; a = b;c", ";", ";=", "; a =\"", " "];
+
+const TRAILERS: &[&str] = &[
+    "",
+    "A: b\r\n",
+    "A:\r\nB: c\r\n",
+    "X-Request-Id: 1\r\n",
+    "host: a\r\n",
+    "A: b\r\nContent-Length: 1\r\n",
+    "transfer_encoding: x\r\n",
+    "Digest: sha-256=x\r\naccept:\r\n",
+];
+
+/// Chunks with a request behind them; `odd` ones may be a little off.
+pub(crate) fn chunks(odd: bool) -> impl Strategy<Value = Vec<u8>> {
+    let (extensions, trailers) =
+        if odd { (EXTENSIONS, TRAILERS) } else { (&EXTENSIONS[..4], &TRAILERS[..4]) };
+    (vec((1_usize..40, select(extensions)), 0..5), select(trailers)).prop_map(|(chunks, trailers)| {
         let mut bytes = Vec::new();
         for (size, extension) in chunks {
             bytes.extend_from_slice(format!("{size:x}{extension}\r\n{}\r\n", "\n".repeat(size)).as_bytes());

@@ -1,7 +1,7 @@
 //! Fields of one hop are removed both ways; nobody removes others through that door.
 
 use berth_http1::forward::{Downstream, write_response};
-use berth_http1::{BodyLength, ResponseHead, Version, field_space};
+use berth_http1::{BodyLength, Lines, ResponseHead, Version};
 
 use crate::{STRANGER, forward, forwarded, parse};
 
@@ -16,7 +16,14 @@ fn left_upstream(lines: &str) -> String {
 fn known_ones() {
     let lines = "A: 1\r\nTE: trailers\r\nConnection: close\r\nB: 2\r\nKeep-Alive: timeout=5\r\nProxy-Connection: x\r\n\
                  C: 3\r\nUpgrade: h2c\r\nHTTP2-Settings: AAM\r\nte: gzip\r\nD: 4\r\nconnection:\r\n";
-    assert_eq!(left_upstream(lines), "A: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\n");
+    let kept = "A: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\n";
+    assert_eq!(left_upstream(&lines.replace("TE: trailers", "TE: deflate")), kept);
+    // That the client reads trailers is said to the next hop in our own words.
+    let reads_trailers = "TE: trailers\r\nConnection: TE\r\n";
+    assert_eq!(left_upstream(lines), format!("{kept}{reads_trailers}"));
+    for lines in ["te:gzip, TRAILERS\r\n", "TE: gzip\r\nTE: trailers\r\nConnection: TE\r\n"] {
+        assert_eq!(left_upstream(lines), reads_trailers, "{lines:?}");
+    }
 }
 
 #[test]
@@ -57,6 +64,37 @@ fn framing_stays_though_named() {
 }
 
 #[test]
+fn look_alikes_do_not_go_upstream() {
+    for name in [
+        "Content_Length",
+        "TRANSFER_ENCODING",
+        "x_forwarded_for",
+        "X-Forwarded_For",
+        "X_Forwarded-Proto",
+        "x_forwarded_host",
+        "X_Real_IP",
+        "Keep_Alive",
+        "Proxy_Connection",
+        "HTTP2_Settings",
+        "Max_Forwards",
+        "X_Request_Id",
+    ] {
+        assert_eq!(left_upstream(&format!("A: 1\r\n{name}: 5\r\nB: 2\r\n")), "A: 1\r\nB: 2\r\n", "{name}");
+    }
+    // Nor does one hide the field that it looks like.
+    let lines = "POST / HTTP/1.1\r\nHost: a\r\n";
+    let head = format!("{lines}Content_Length: 7\r\nContent-Length: 5\r\nTransfer_Encoding: chunked\r\n\r\n");
+    assert_eq!(parse(&head).body, BodyLength::Exactly(5));
+    assert_eq!(forward(&head, &STRANGER), format!("{lines}Content-Length: 5\r\n") + &forwarded("a"));
+    for name in
+        ["Content_Type", "_Host", "Host_", "_", "X_A", "Content__Length", "ContentLength", "Content.Length"]
+    {
+        let line = format!("{name}: 5\r\n");
+        assert_eq!(left_upstream(&line), line);
+    }
+}
+
+#[test]
 fn all_lines_and_the_last_one() {
     let many: String = (0..127).map(|n| format!("X-{n}: y\r\n")).collect();
     assert_eq!(left_upstream(&many), many);
@@ -66,7 +104,7 @@ fn all_lines_and_the_last_one() {
 
 fn left_downstream(lines: &str) -> String {
     let head = format!("HTTP/1.1 200 OK\r\n{lines}Content-Length: 0\r\n\r\n");
-    let mut space = field_space();
+    let mut space = Lines::default();
     let head = ResponseHead::parse(head.as_bytes(), &mut space, false).unwrap().unwrap();
     let mut out = Vec::new();
     write_response(&head, Downstream { version: Version::Http11, keep_alive: true }, &mut out);

@@ -1,12 +1,13 @@
 //! How large a head may be, and what exceeds it gets.
 
-use berth_http1::{BadAnswer, Limits, MAX_FIELDS, ResponseHead, field_space};
+use berth_http1::{BadAnswer, Limits, Lines, MAX_FIELDS, ResponseHead};
 
-use crate::{LIMITS, try_parse};
+use crate::{LIMITS, laws, try_parse};
 
 const SMALL: Limits = Limits { head_bytes: 200, target_bytes: 20, fields: 3 };
 
 fn status(head: &str, limits: &Limits) -> Option<u16> {
+    laws::request::holds(head.as_bytes(), limits);
     match try_parse(head.as_bytes(), limits) {
         Ok(Some(_)) => Some(200),
         Ok(None) => None,
@@ -38,6 +39,11 @@ fn the_head() {
     };
     assert_eq!(status(&head(200), &SMALL), Some(200));
     assert_eq!(status(&head(201), &SMALL), Some(431));
+    // The empty line before it does not count.
+    assert_eq!(status(&format!("\r\n{}", head(200)), &SMALL), Some(200));
+    assert_eq!(status(&format!("\r\n{}", head(201)), &SMALL), Some(431));
+    assert_eq!(status(&head(64 * 1024), &LIMITS), Some(200));
+    assert_eq!(status(&head(64 * 1024 + 1), &LIMITS), Some(431));
     // Nor is one waited for that is as long already and not all there.
     assert_eq!(status(&head(300)[..199], &SMALL), None);
     assert_eq!(status(&head(300)[..200], &SMALL), Some(431));
@@ -62,7 +68,8 @@ fn the_fields() {
 }
 
 fn answer(head: &str) -> Result<bool, BadAnswer> {
-    let mut space = field_space();
+    laws::answer::holds(head.as_bytes(), false);
+    let mut space = Lines::default();
     ResponseHead::parse(head.as_bytes(), &mut space, false).map(|head| head.is_some())
 }
 

@@ -9,7 +9,8 @@ const ANSWER: Answer<'static> = Answer {
     status: 503,
     reason: "Service Unavailable",
     retry_after_s: Some(1),
-    body: "No instance.\n",
+    content_type: "text/plain; charset=utf-8",
+    body: b"No instance.\n",
     to_head: false,
     client: Downstream { version: Version::Http11, keep_alive: true },
 };
@@ -41,7 +42,7 @@ fn whole() {
 #[test]
 fn without_retry() {
     assert_eq!(
-        written(&Answer { status: 400, reason: "Bad Request", retry_after_s: None, body: "", ..ANSWER }),
+        written(&Answer { status: 400, reason: "Bad Request", retry_after_s: None, body: b"", ..ANSWER }),
         "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 0\r\n\r\n"
     );
 }

@@ -2,7 +2,7 @@
 
 use berth_http1::Refusal;
 
-use crate::{LIMITS, try_parse};
+use crate::{LIMITS, laws, try_parse};
 
 /// The refusal of a head. Where it is refused before its end, its prefixes must either ask for more or be
 /// refused alike: no prefix may be accepted.
@@ -12,6 +12,7 @@ fn refusal(head: &[u8]) -> Refusal {
         let parsed = try_parse(&head[..end], &LIMITS);
         assert!(!matches!(parsed, Ok(Some(_))), "{shown}: accepted after {end} bytes");
     }
+    laws::request::holds(head, &LIMITS);
     match try_parse(head, &LIMITS) {
         Err(refusal) => refusal,
         Ok(None) => panic!("{shown}: still waits for more"),
@@ -263,12 +264,23 @@ fn targets() {
         "/\u{e4}",
         "/\x7f",
         "ftp://a/",
+        "htt://a/",
+        "httpss://a/",
+        "http//a/",
+        "http://:80/",
+        "http://[]/",
+        "http://[::1]x/",
+        "http://a:80:80/",
+        "http://a@b/",
+        "http://\\a/",
+        "http://a\\b/",
         "http:/a",
         "http:a",
         "http:///a",
         "http://",
         "http://?a",
-        "http://b?c",
+        "http://b#c",
+        "http://b?c#d",
         "http://user@b/",
         "http://user:pass@b/",
         "http://b:c/",

@@ -1,6 +1,6 @@
 //! Requests that are accepted, taken to pieces.
 
-use berth_http1::{BodyLength, Version};
+use berth_http1::{BodyLength, Lines, RequestHead, Version};
 
 use crate::{LIMITS, Pieces, parse, try_parse};
 
@@ -140,8 +140,18 @@ fn targets() {
         ("GET", "http://b", "/", "b"),
         ("GET", "HTTP://B:81/c?d", "/c?d", "B:81"),
         ("GET", "https://[::1]:81/c", "/c", "[::1]:81"),
+        // The path is empty; what goes out gets its slash.
+        ("GET", "http://b?c", "?c", "b"),
         ("OPTIONS", "http://b", "*", "b"),
         ("OPTIONS", "http://b/", "/", "b"),
+        ("OPTIONS", "http://b?", "?", "b"),
+        ("GET", "hTTpS://b", "/", "b"),
+        ("GET", "http://b:", "/", "b:"),
+        ("GET", "http://b:?c", "?c", "b:"),
+        ("GET", "http://b//c://d", "//c://d", "b"),
+        ("GET", "http://b/?c/d?e://f@g", "/?c/d?e://f@g", "b"),
+        ("GET", "http://[2001:db8::1.2.3.4]:8080?c", "?c", "[2001:db8::1.2.3.4]:8080"),
+        ("get", "http://%41.b/%41", "/%41", "%41.b"),
     ];
     for (method, target, expected, host) in cases {
         let head = parse(format!("{method} {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
@@ -162,4 +172,49 @@ fn a_head_is_asked_for_until_its_last_byte() {
         assert_eq!(try_parse(&head[..end], &LIMITS), Ok(None), "after {end} bytes");
     }
     assert_eq!(parse(head).body, BodyLength::Exactly(3));
+}
+
+#[test]
+fn who_would_rather_have_json() {
+    let cases = [
+        ("", false),
+        ("*/*", false),
+        ("application/json", true),
+        ("APPLICATION/JSON", true),
+        ("application/problem+json", true),
+        ("application/json;q=0.9, */*;q=0.1", true),
+        ("application/xml, application/json", true),
+        ("image/png,,application/json ;v=1", true),
+        ("text/html, application/json", false),
+        ("text/*, application/json", false),
+        ("TEXT/plain;q=0.1, application/json", false),
+        ("application/json, text/html", true),
+        ("application/json5", false),
+        ("application/jso", false),
+        ("x/application/json", false),
+        ("text", false),
+        ("application/*", false),
+    ];
+    for (accept, expected) in cases {
+        assert_eq!(prefers_json(&format!("Accept: {accept}\r\n")), expected, "{accept:?}");
+    }
+    assert!(!prefers_json("Accept: text/html\r\nX-Accept: application/json\r\n"));
+    assert!(prefers_json("Accept: */*\r\nAccept: application/json\r\n"));
+}
+
+fn prefers_json(fields: &str) -> bool {
+    let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+    let mut lines = Lines::default();
+    RequestHead::parse(head.as_bytes(), &mut lines, &LIMITS).unwrap().unwrap().prefers_json
+}
+
+#[test]
+fn fields_by_their_name() {
+    let head = b"GET / HTTP/1.1\r\nHost: a\r\nX-A: 1\r\nx-a: 2\r\nConnection: x-a\r\nX-Empty:\r\n\r\n";
+    let mut lines = Lines::default();
+    let head = RequestHead::parse(head, &mut lines, &LIMITS).unwrap().unwrap();
+    assert_eq!(head.field("X-a"), Some(&b"1"[..]));
+    assert_eq!(head.field("x-empty"), Some(&b""[..]));
+    assert_eq!(head.field("connection"), Some(&b"x-a"[..]));
+    assert_eq!((head.field("x"), head.field("")), (None, None));
 }
