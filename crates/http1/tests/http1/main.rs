@@ -7,6 +7,7 @@ mod chunked;
 mod forwarding;
 mod generate;
 mod hop_by_hop;
+mod hops;
 mod laws;
 mod limits;
 mod own_answer;
@@ -14,6 +15,8 @@ mod properties;
 mod reference;
 mod refused;
 mod request;
+mod trailers;
+mod upgrade;
 
 use berth_http1::forward::{Origin, write_request};
 use berth_http1::{BodyLength, Limits, Lines, Refusal, RequestHead, Version};
