@@ -148,6 +148,9 @@ fn fields() -> impl Strategy<Value = String> {
 fn framings() -> impl Strategy<Value = &'static str> {
     let ordinary = &["", "Content-Length: 5\r\n", "content-length:0\r\n", "Transfer-Encoding: chunked\r\n"];
     let odd = &[
+        "Connection: Upgrade\r\nUpgrade: a\r\nContent-Length: 5\r\n",
+        "Connection: Upgrade\r\nUpgrade: a\r\nTransfer-Encoding: chunked\r\n",
+        "Connection: Upgrade\r\nUpgrade: a\r\nContent-Length: 0\r\n",
         "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
         "Content-Length: 5\r\nContent-Length: 5\r\n",
         "Transfer-Encoding: gzip, chunked\r\n",

@@ -4,6 +4,7 @@
 
 mod answer;
 mod chunked;
+mod every_byte;
 mod forwarding;
 mod generate;
 mod hop_by_hop;
