@@ -20,6 +20,10 @@ pub(crate) enum Note {
     HostPercent,
     /// A member of `Connection` that is no token. No field can have that name.
     ConnectionMember,
+    /// `Connection` names a field that is end-to-end (RFC 9110 §7.6.1). The field stays.
+    EndToEndNamed,
+    /// A TRACE with content (RFC 9110 §9.3.8), whose end is as clear as that of any other.
+    TraceContent,
     /// A status line that ends behind the status; many servers leave out the space that must follow.
     NoSpaceBehindStatus,
     /// A status above 599, which has no class.
@@ -240,6 +244,9 @@ pub(crate) fn persistent(fields: &[Field], http10: bool, notes: &mut Vec<Note>) 
     let options = members(fields, "connection");
     if !options.iter().all(|option| is_token(option)) {
         notes.push(Note::ConnectionMember);
+    }
+    if outgoing::STAY.iter().any(|name| lists(fields, "connection", name)) {
+        notes.push(Note::EndToEndNamed);
     }
     let has = |wanted: &str| lists(fields, "connection", wanted);
     let known = ["close", "keep-alive", "upgrade"];

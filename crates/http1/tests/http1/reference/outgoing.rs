@@ -39,7 +39,7 @@ const CLAIMS: [&str; 5] =
     ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-real-ip", "forwarded"];
 
 /// End-to-end fields that stay though `Connection` names them.
-const STAY: [&str; 24] = [
+pub(super) const STAY: [&str; 24] = [
     "accept",
     "authorization",
     "cache-control",

@@ -81,6 +81,9 @@ pub(crate) fn read(bytes: &[u8], limits: &Limits) -> Option<Request> {
     }
     let framing = framing(&head.fields, http10, &mut notes);
     let keep_alive = persistent(&head.fields, http10, &mut notes);
+    if method == b"TRACE" && !matches!(framing, Framing::None | Framing::Length(0)) {
+        notes.push(Note::TraceContent);
+    }
     let max_forwards = max_forwards(&method, &head.fields, &mut notes);
     let consumed = before + head.length;
     Some(Request {
