@@ -3,6 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -76,6 +77,12 @@ impl Stream {
             Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Stream::Tls(tls) => Pin::new(&mut tls.stream).poll_shutdown(cx),
         }
+    }
+
+    /// Has the connection reset when it is dropped, whatever it still has to send.
+    pub(crate) fn reset_on_close(&self) {
+        // Without the option it ends in the ordinary way.
+        let _ = socket2::SockRef::from(self.socket()).set_linger(Some(Duration::ZERO));
     }
 
     /// Whether nothing has arrived: not the end, and no bytes that nobody asked for. It costs no system call unless

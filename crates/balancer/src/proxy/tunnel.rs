@@ -32,6 +32,7 @@ struct Way {
 /// An end on one side is passed to the other, which may still have something to say.
 pub(crate) async fn run(worker: &Worker, client: &mut Client, mut upstream: Stream) -> Ended {
     worker.cells.tunnels.add(1);
+    client.deadline.set(worker.settings.timeouts.tunnel);
     let mut up = Way::default();
     // The switch itself may not have gone out yet, nor what the upstream said right behind it.
     let mut down = Way { outlet: std::mem::take(&mut client.outlet), ..Way::default() };
@@ -47,6 +48,10 @@ pub(crate) async fn run(worker: &Worker, client: &mut Client, mut upstream: Stre
     })
     .await;
     worker.cells.tunnels_ended.add(1);
+    if next == Next::Abort {
+        // What it heard may not be all that was said: no end in order.
+        upstream.reset_on_close();
+    }
     Ended { to_client_bytes: down.bytes, next }
 }
 
@@ -72,7 +77,8 @@ fn poll_both(
     let is_half = up.ended || down.ended;
     if moved != up.bytes + down.bytes || half != is_half {
         // Who has heard the other's last word is not waited for as long.
-        client.deadline.set(if is_half { timeouts.body } else { timeouts.tunnel });
+        let half_way = timeouts.body.min(timeouts.tunnel);
+        client.deadline.set(if is_half { half_way } else { timeouts.tunnel });
     }
     client.poll_late().map(|()| Next::End)
 }

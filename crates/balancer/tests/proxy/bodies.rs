@@ -9,11 +9,11 @@ use crate::harness::{Balancer, expect, expect_nobody, forwarded, forwarded_get, 
 const LARGE: usize = 5 * 1024 * 1024;
 
 /// What the sockets on the way may hold together, and much less than a whole body here.
-const MOST_BUFFERED: usize = 48 * 1024 * 1024;
-const HUGE: usize = 128 * 1024 * 1024;
+pub(crate) const MOST_BUFFERED: usize = 48 * 1024 * 1024;
+pub(crate) const HUGE: usize = 128 * 1024 * 1024;
 
 /// Bytes of which no stretch looks like another.
-fn noise(length: usize) -> Vec<u8> {
+pub(crate) fn noise(length: usize) -> Vec<u8> {
     let mut state = 1_u32;
     let mut next = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -23,7 +23,7 @@ fn noise(length: usize) -> Vec<u8> {
 }
 
 /// The same in chunks of many sizes.
-fn chunked(body: &[u8]) -> Vec<u8> {
+pub(crate) fn chunked(body: &[u8]) -> Vec<u8> {
     let (mut rest, mut size, mut out) = (body, 1, Vec::new());
     while !rest.is_empty() {
         let (chunk, behind) = rest.split_at(size.min(rest.len()));
@@ -113,7 +113,7 @@ fn chunks_of_five_mebibytes_are_taken_apart() {
 }
 
 /// Reads so many zeros, and no more than a piece of them at a time.
-fn read_zeros(wire: &mut Wire, count: usize) {
+pub(crate) fn read_zeros(wire: &mut Wire, count: usize) {
     let mut left = count;
     while left > 0 {
         let piece = wire.read_exact(left.min(1024 * 1024));

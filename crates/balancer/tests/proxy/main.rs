@@ -18,5 +18,7 @@ mod refused;
 mod resend;
 mod round_robin;
 mod shutdown;
+mod tunnel;
 mod unreachable;
+mod upgrade;
 mod upstream_breaks;
