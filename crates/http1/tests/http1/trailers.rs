@@ -75,11 +75,10 @@ fn others_pass() {
         let bytes = body(&format!("{name}: 5\r\nA: Content-Length: 5\r\n"));
         assert_eq!(read(&bytes), Ok(bytes.len()), "{name}");
     }
-    // Names of any length, of which a forbidden one may be the beginning.
-    for length in [16, 17, 18, 19, 254, 255, 256, 257, 272, 273, 274, 1000] {
-        for start in ["Content-Length", "X-Forwarded-Proto", "Transfer-Encoding", ""] {
-            let name = format!("{start:x<length$}");
-            if name.len() > 17 || start.is_empty() {
+    // Names of any length, of which a forbidden one may be the beginning or the end.
+    for length in [18, 19, 254, 255, 256, 257, 270, 273, 1000] {
+        for part in ["Content-Length", "X-Forwarded-Proto", "Transfer-Encoding", ""] {
+            for name in [format!("{part:x<length$}"), format!("{part:x>length$}")] {
                 let bytes = body(&format!("{name}: 5\r\nHos: t\r\n"));
                 assert_eq!(read(&bytes), Ok(bytes.len()), "{name}");
             }

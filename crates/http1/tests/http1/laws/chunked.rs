@@ -39,6 +39,9 @@ fn pass(bytes: &[u8], most: usize) -> Taken {
             at += body.advance(&bytes[at..=at])?;
         }
     }
+    if let Body::Chunked(chunks) = &body {
+        assert_eq!(chunks.content_bytes(), content.len() as u64);
+    }
     Ok((at, content, body.is_complete()))
 }
 

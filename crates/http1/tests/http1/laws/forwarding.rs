@@ -1,7 +1,7 @@
 //! Request heads that go upstream.
 
-use berth_http1::forward::{Origin, write_request};
-use berth_http1::{Lines, RequestHead};
+use berth_http1::forward::{Origin, replace_host, write_request};
+use berth_http1::{Limits, Lines, RequestHead};
 
 use super::request::{Said, parse};
 use super::{LIMITS, STRANGER, TRUSTED, shown, sorted};
@@ -16,6 +16,7 @@ pub(crate) fn holds(bytes: &[u8]) {
         let sent = sent(bytes, &origin);
         assert_sent(&sent, &request, &origin);
         assert_same(&sent, &said, &origin);
+        assert_replaced(&sent);
         if !origin.trusted {
             assert_settled(&sent, &origin);
         }
@@ -33,7 +34,7 @@ fn sent(bytes: &[u8], origin: &Origin<'_>) -> Vec<u8> {
 }
 
 fn assert_sent(sent: &[u8], request: &Request, origin: &Origin<'_>) {
-    let roomy = berth_http1::Limits { head_bytes: usize::MAX, fields: 128, ..LIMITS };
+    let roomy = Limits { head_bytes: usize::MAX, fields: 128, ..LIMITS };
     let mut out = read(sent, &roomy).unwrap_or_else(|| panic!("no end: {}", shown(sent)));
     // Ours may be more lines than a head may have.
     out.notes.retain(|note| *note != crate::reference::Note::TooManyFields);
@@ -68,6 +69,28 @@ fn assert_same(sent: &[u8], said: &Said, origin: &Origin<'_>) {
     assert_eq!((&again.method, again.body), (&said.method, said.body));
     assert_eq!(again.upgrade.is_some(), said.upgrade.is_some());
     assert_eq!((again.prefers_json, again.keep_alive), (said.prefers_json, true));
+}
+
+/// With another Host it says the same in all but that.
+fn assert_replaced(sent: &[u8]) {
+    let roomy = Limits { head_bytes: usize::MAX, ..LIMITS };
+    let mut replaced = sent.to_vec();
+    let before = replace_host(&mut replaced, b"other.example:80");
+    let (Some(first), Some(second)) = (read(sent, &roomy), read(&replaced, &roomy)) else {
+        panic!("no end: {}", shown(&replaced));
+    };
+    assert_eq!(before.as_deref(), first.host(), "{}", shown(sent));
+    assert_eq!(second.host(), Some(&b"other.example:80"[..]), "{}", shown(&replaced));
+    assert_eq!(
+        (&second.raw_target, second.framing),
+        (&first.raw_target, first.framing),
+        "{}",
+        shown(&replaced)
+    );
+    let others = |request: &Request| {
+        request.fields.iter().filter(|(name, _)| name != "host").cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(others(&second), others(&first), "{}", shown(&replaced));
 }
 
 /// Another balancer behind this one has nothing to change but `Via` and `Max-Forwards`.
