@@ -20,6 +20,7 @@ mod resend;
 mod round_robin;
 mod secure;
 mod shutdown;
+mod splice;
 mod tls;
 mod tunnel;
 mod unreachable;
