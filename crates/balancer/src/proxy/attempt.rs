@@ -101,7 +101,8 @@ async fn on_endpoint(
             other => return other.map(|answer| (upstream, answer)),
         }
     }
-    let mut upstream = connect::to(worker, client, endpoint).await?;
+    // On the heap: a client that waits for its next request should not carry the room for it.
+    let mut upstream = Box::pin(connect::to(worker, client, endpoint)).await?;
     let answer = wait(worker, client, request, &mut upstream, record).await?;
     Ok((upstream, answer))
 }

@@ -110,12 +110,9 @@ impl Client {
         self.stream.is_broken(cx)
     }
 
-    /// Ends a connection on which the client wanted no more than the answer that it got. Closing with unread bytes
-    /// would reset the connection, so whoever goes on sending all the same is heard out.
-    pub(crate) async fn end(mut self, worker: &Worker) {
-        if !self.ahead.is_empty() || !self.stream.is_silent() {
-            self.close(worker, LONGEST_DISCARD).await;
-        }
+    /// Whether it has said nothing more, not even that it closes.
+    pub(crate) fn is_silent(&mut self) -> bool {
+        self.ahead.is_empty() && self.stream.is_silent()
     }
 
     /// Resets the connection: whatever arrived is not the whole.

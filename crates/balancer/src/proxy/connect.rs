@@ -24,8 +24,7 @@ pub(crate) async fn to(worker: &Worker, client: &Client, endpoint: &Endpoint) ->
     if endpoint.identity().scheme == Scheme::Http {
         return Ok(Stream::Plain(stream));
     }
-    // On the heap, so that plain connections do not carry the room for it.
-    let handshake = Box::pin(in_time(client, worker.settings.tls.connect(endpoint, stream)));
+    let handshake = in_time(client, worker.settings.tls.connect(endpoint, stream));
     handshake.await.map(Stream::tls).map_err(Failure::Handshake)
 }
 

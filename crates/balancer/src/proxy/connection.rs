@@ -37,13 +37,15 @@ struct Answered {
     /// The answer's body, if it is more than the problem.
     content: Option<Vec<u8>>,
     json: bool,
+    to_head: bool,
     line: Option<Box<LoggedLine>>,
 }
 
 impl NoRequest {
     fn refused(status: u16, problem: String) -> Self {
         let problem = Some(problem);
-        NoRequest::Answered(Box::new(Answered { status, problem, content: None, json: false, line: None }))
+        let (content, json, to_head, line) = (None, false, false, None);
+        NoRequest::Answered(Box::new(Answered { status, problem, content, json, to_head, line }))
     }
 }
 
@@ -60,12 +62,15 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
         match next_request(&mut client, &worker).await {
             Ok(request) => match exchange::run(&worker, &mut client, request).await {
                 Next::Continue => client.outlet.release(),
-                Next::End => return client.end(&worker).await,
-                Next::Close => return client.close(&worker, LONGEST_DISCARD).await,
+                // Closing with unread bytes would reset the connection, so whoever goes on is heard out.
+                Next::End if client.is_silent() => return,
+                Next::End | Next::Close => return Box::pin(client.close(&worker, LONGEST_DISCARD)).await,
                 Next::Abort => return client.abort(),
             },
             Err(NoRequest::End) => return,
-            Err(NoRequest::Answered(answered)) => return answer_here(client, &worker, *answered).await,
+            Err(NoRequest::Answered(answered)) => {
+                return Box::pin(answer_here(client, &worker, *answered)).await;
+            }
         }
     }
 }
@@ -166,39 +171,40 @@ fn parse(client: &mut Client, worker: &Worker, bytes: &[u8]) -> Result<Option<Re
         let taken = request
             .upload
             .begin(rest, worker)
-            .map_err(|failure| refused_body(request.line.take(), &failure, head.prefers_json))?;
+            .map_err(|failure| refused_body(request.line.take(), &failure, &head))?;
         client.ahead.extend_from_slice(&rest[taken..]);
     }
     Ok(Some(request))
 }
 
-fn refused_body(line: Option<Box<LoggedLine>>, failure: &Failure, json: bool) -> NoRequest {
+fn refused_body(line: Option<Box<LoggedLine>>, failure: &Failure, head: &RequestHead<'_>) -> NoRequest {
     let (status, problem) = (failure.status(), Some(failure.to_string()));
-    NoRequest::Answered(Box::new(Answered { status, problem, content: None, json, line }))
+    let (json, to_head) = (head.prefers_json, head.method == b"HEAD");
+    NoRequest::Answered(Box::new(Answered { status, problem, content: None, json, to_head, line }))
 }
 
 /// What never goes upstream: bodies that are announced too large, and what was to be forwarded no further (RFC 9110
 /// §7.6.2).
 #[inline]
 fn answered_here(head: &RequestHead<'_>, worker: &Worker) -> Option<Answered> {
-    let json = head.prefers_json;
+    let (json, to_head) = (head.prefers_json, head.method == b"HEAD");
     if let (BodyLength::Exactly(bytes), Some(most)) = (head.body, worker.settings.most_body_bytes)
         && bytes > most
     {
         let problem = Some(Failure::BodyTooLarge.to_string());
-        return Some(Answered { status: 413, problem, content: None, json, line: None });
+        return Some(Answered { status: 413, problem, content: None, json, to_head, line: None });
     }
     (head.max_forwards == Some(0)).then(|| {
         let mut content = Vec::new();
         if head.method == b"TRACE" {
             write_trace(head, &mut content);
         }
-        Answered { status: 200, problem: None, content: Some(content), json, line: None }
+        Answered { status: 200, problem: None, content: Some(content), json, to_head, line: None }
     })
 }
 
 async fn answer_here(mut client: Client, worker: &Worker, answered: Answered) {
-    let Answered { status, problem, content, json, line } = answered;
+    let Answered { status, problem, content, json, to_head, line } = answered;
     record::answered_here(worker, &client, line.as_deref(), status, problem.as_deref());
     let last = Downstream { version: Version::Http11, keep_alive: false };
     let sentence = problem.map(|problem| sentence_of(&problem)).unwrap_or_default();
@@ -215,7 +221,7 @@ async fn answer_here(mut client: Client, worker: &Worker, answered: Answered) {
             },
             out,
         ),
-        None => Reply { status, sentence: &sentence, json, to_head: false, client: last }.write(out),
+        None => Reply { status, sentence: &sentence, json, to_head, client: last }.write(out),
     });
     if told.await {
         // Who was too slow is not given more time.

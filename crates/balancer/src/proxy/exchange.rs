@@ -26,7 +26,8 @@ pub(crate) async fn run(worker: &Worker, client: &mut Client, mut request: Reque
             }
         }
         Err(failure) => {
-            let next = tell(worker, client, &request, &failure, &view.subject, &record).await;
+            let told = tell(worker, client, &request, &failure, &view.subject, &record);
+            let next = Box::pin(told).await;
             (next, Some(failure))
         }
     };

@@ -25,7 +25,7 @@ pub(crate) async fn run(
 ) -> Result<Next, Failure> {
     if held.answer.switches {
         held.endpoint.handle_mut().let_go_of_view();
-        let ended = tunnel::run(worker, client, held.upstream).await;
+        let ended = Box::pin(tunnel::run(worker, client, held.upstream)).await;
         record.relayed(ended.to_client_bytes);
         return Ok(ended.next);
     }

@@ -43,20 +43,24 @@ impl Upload {
 
     /// Takes body bytes that arrived with the head; tells how many of them are the body's.
     pub(crate) fn begin(&mut self, bytes: &[u8], worker: &Worker) -> Result<usize, Failure> {
-        let taken = self.advance(bytes, worker)?;
+        let taken = self.advance(bytes)?;
+        self.check_length(worker)?;
         self.buffer.extend_from_slice(&bytes[..taken]);
         Ok(taken)
     }
 
-    fn advance(&mut self, bytes: &[u8], worker: &Worker) -> Result<usize, Failure> {
-        let taken = self.body.advance(bytes).map_err(|bad| Failure::BadBody(bad.0))?;
+    fn advance(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
+        self.body.advance(bytes).map_err(|bad| Failure::BadBody(bad.0))
+    }
+
+    fn check_length(&self, worker: &Worker) -> Result<(), Failure> {
         // A length that was announced has been checked with the head.
         if let (Body::Chunked(chunks), Some(most)) = (&self.body, worker.settings.most_body_bytes)
             && chunks.content_bytes().saturating_add(chunks.unseen()) > most
         {
             return Err(Failure::BodyTooLarge);
         }
-        Ok(taken)
+        Ok(())
     }
 
     /// Whether the client has sent all of it.
@@ -180,8 +184,10 @@ impl Upload {
             _ => return Poll::Ready(Err(Failure::ClientGone)),
         };
         let bytes = &scratch[..count];
-        let taken = self.advance(bytes, worker)?;
+        let taken = self.advance(bytes)?;
+        // Also behind a body that is refused: it may be all there, and then the client goes on.
         client.ahead.extend_from_slice(&bytes[taken..]);
+        self.check_length(worker)?;
         if self.whole && self.buffer.len() + taken > MOST_REPLAYED_BYTES {
             self.whole = false;
         }

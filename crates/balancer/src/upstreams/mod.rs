@@ -8,7 +8,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use berth_client::Update;
 use berth_daemon::RunningClock;
@@ -25,6 +25,9 @@ pub(crate) use published::{Published, Snapshot};
 
 /// What a source said.
 pub(crate) type Said = (SourceIndex, Update);
+
+/// Laying out the list in less time than this is no burden, however often.
+const WORTH_A_REST: Duration = Duration::from_millis(1);
 
 /// Makes the first, empty snapshot.
 pub(crate) fn nobody(subject: Arc<str>, entropy: u64) -> Snapshot {
@@ -81,12 +84,16 @@ impl Upstreams {
     /// Follows the sources until all of them are gone. `heard` is set when each has spoken, if only to
     /// say that it is away.
     pub(crate) async fn run(mut self, mut said: mpsc::Receiver<Said>, heard: watch::Sender<bool>) {
+        // As long as the last list took to lay out, so that thousands who join one by one are few changes and not a
+        // thousand.
+        let mut rest = Duration::ZERO;
         loop {
             let mut changed = false;
             tokio::select! {
                 first = said.recv() => {
                     let Some(first) = first else { return };
                     changed |= self.take_in(first);
+                    tokio::time::sleep(rest).await;
                     // Whatever else waits is taken in before the set is laid out anew: a thousand joins at
                     // once are one change.
                     while let Ok(next) = said.try_recv() {
@@ -98,7 +105,9 @@ impl Upstreams {
                 }
             }
             if changed {
+                let begun = Instant::now();
                 self.publish();
+                rest = if begun.elapsed() < WORTH_A_REST { Duration::ZERO } else { begun.elapsed() };
             }
             if self.unheard.is_empty() {
                 heard.send_replace(true);
