@@ -62,12 +62,15 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
         match next_request(&mut client, &worker).await {
             Ok(request) => match exchange::run(&worker, &mut client, request).await {
                 Next::Continue => client.outlet.release(),
-                Next::End => return client.end(&worker).await,
-                Next::Close => return client.close(&worker, LONGEST_DISCARD).await,
+                // Closing with unread bytes would reset the connection, so whoever goes on is heard out.
+                Next::End if client.is_silent() => return,
+                Next::End | Next::Close => return Box::pin(client.close(&worker, LONGEST_DISCARD)).await,
                 Next::Abort => return client.abort(),
             },
             Err(NoRequest::End) => return,
-            Err(NoRequest::Answered(answered)) => return answer_here(client, &worker, *answered).await,
+            Err(NoRequest::Answered(answered)) => {
+                return Box::pin(answer_here(client, &worker, *answered)).await;
+            }
         }
     }
 }
