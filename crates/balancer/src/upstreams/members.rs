@@ -94,10 +94,13 @@ impl Members {
     /// All members, by identity.
     pub(crate) fn list(&self) -> BTreeMap<Identity, Member> {
         let mut members: BTreeMap<Identity, Member> = BTreeMap::new();
+        // Each upstream of the command line is a source, and none of them tells of ends.
+        let ended: Vec<_> =
+            self.sources.iter().map(|source| &source.ended).filter(|it| !it.is_empty()).collect();
         for (index, source) in self.sources.iter().enumerate() {
             let held = source.held.iter().map(|(identity, (instance, _))| (identity, instance));
             for (identity, instance) in source.listed.iter().chain(held) {
-                if self.has_ended(&run_key(instance)) {
+                if !ended.is_empty() && ended.iter().any(|ended| ended.contains_key(&run_key(instance))) {
                     continue;
                 }
                 let draining = instance.draining;
@@ -141,10 +144,6 @@ impl Members {
             changed |= source.held.len() + source.ended.len() != before;
         }
         changed
-    }
-
-    fn has_ended(&self, key: &RunKey) -> bool {
-        self.sources.iter().any(|source| source.ended.contains_key(key))
     }
 }
 
