@@ -13,7 +13,7 @@ const PARTS: usize = 8;
 
 /// Idle upstream connections of one worker, by the key of their endpoint. The last one put back is the first
 /// one taken: it is the least likely to have been closed meanwhile, and the others get the chance to age out.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Pool {
     parts: [RefCell<Part>; PARTS],
     next_part: Cell<usize>,
@@ -27,12 +27,6 @@ type Part = FxHashMap<u64, Vec<Idle>>;
 struct Idle {
     stream: Stream,
     since_ms: u64,
-}
-
-impl Default for Pool {
-    fn default() -> Self {
-        Self { parts: Default::default(), next_part: Cell::default(), idle: Cell::default() }
-    }
 }
 
 impl Pool {
