@@ -24,14 +24,14 @@ fn one() -> (Secure, Balancer, String) {
 }
 
 enum Either {
-    Secure(SecureWire),
+    Secure(Box<SecureWire>),
     Plain(Wire),
 }
 
 /// The next connection to either.
 fn either(upstream: &Secure, plain: &Listening) -> Either {
     eventually("a connection to either", || {
-        let secure = upstream.try_accept().map(Either::Secure);
+        let secure = upstream.try_accept().map(|wire| Either::Secure(Box::new(wire)));
         secure.or_else(|| plain.try_accept().map(Either::Plain))
     })
 }
