@@ -1,8 +1,8 @@
 //! Each limit at its value, and one more.
 
-use berth_testkit::{Answer, Http, Listening, Process, SteadyUpstream};
+use berth_testkit::{Answer, Http, Listening, Process, SteadyUpstream, Wire};
 
-use crate::harness::{Balancer, expect, expect_nobody, forwarded, ok, settings};
+use crate::harness::{Balancer, expect, expect_nobody, forwarded, forwarded_get, get, ok, settings};
 
 /// A request whose head has so many bytes in all.
 fn head_of(bytes: usize) -> String {
@@ -174,6 +174,44 @@ fn without_a_limit_bodies_have_none() {
     let balancer = Balancer::over(&[upstream.address()]);
     let answer = Http::connect(balancer.address).send("POST", "/", "", &vec![0; 3_000_000]);
     assert_eq!((answer.status, answer.text()), (200, "x"));
+}
+
+#[test]
+fn idle_upstream_connections_make_room_for_clients() {
+    let upstream = Listening::start();
+    let mut settings = settings(&[upstream.address()]);
+    // Ten files for clients and upstreams.
+    settings.open_files = 64 + 10;
+    let balancer = Balancer::start(settings);
+    let mut pairs: Vec<(Wire, Wire)> = Vec::new();
+    for _ in 0..3 {
+        let mut client = balancer.connect();
+        client.send(get("/"));
+        let mut server = upstream.accept();
+        expect(&mut server, forwarded_get("/"));
+        pairs.push((client, server));
+    }
+    for (client, server) in &mut pairs {
+        server.send(ok("x"));
+        expect(client, ok("x"));
+    }
+    // Each client may need an upstream connection: with a fourth there is room for one that is idle, the newest.
+    let mut fourth = balancer.connect();
+    pairs[0].1.expect_end();
+    pairs[1].1.expect_end();
+    fourth.send(get("/fourth"));
+    expect(&mut pairs[2].1, forwarded_get("/fourth"));
+    pairs[2].1.send(ok("y"));
+    expect(&mut fourth, ok("y"));
+    // With a fifth there is room for none, but it is served.
+    let mut fifth = balancer.connect();
+    pairs[2].1.expect_end();
+    fifth.send(get("/fifth"));
+    let mut server = upstream.accept();
+    expect(&mut server, forwarded_get("/fifth"));
+    server.send(ok("z"));
+    expect(&mut fifth, ok("z"));
+    server.expect_end();
 }
 
 #[test]
