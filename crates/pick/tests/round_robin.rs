@@ -21,7 +21,7 @@ fn identity(number: u16) -> Identity {
 }
 
 fn endpoints(roster: &mut Roster, numbers: &BTreeSet<u16>) -> Vec<Arc<Endpoint>> {
-    numbers.iter().map(|number| roster.endpoint(&identity(*number))).collect()
+    numbers.iter().map(|number| roster.endpoint(&identity(*number), None)).collect()
 }
 
 fn number_of(set: &Set, index: usize) -> u16 {
