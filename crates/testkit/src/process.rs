@@ -107,6 +107,13 @@ impl Process {
         });
     }
 
+    /// How many ends of pipes it has open.
+    pub fn pipe_ends(&self) -> usize {
+        let files = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it runs");
+        let target = |file: std::io::Result<std::fs::DirEntry>| std::fs::read_link(file.ok()?.path()).ok();
+        files.filter_map(target).filter(|target| target.to_string_lossy().starts_with("pipe:")).count()
+    }
+
     /// Ends it the hard way, as a crash would.
     pub fn kill(&mut self) {
         self.child.kill().expect("kill");
