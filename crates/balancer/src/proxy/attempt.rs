@@ -240,7 +240,9 @@ impl Wait<'_> {
         head: &ResponseHead<'_>,
         bytes: &[u8],
     ) -> Result<AnswerBody, Failure> {
-        if !self.request.upgrade.as_ref().is_some_and(|asked| head.switches_to(asked)) {
+        // Whoever switches has read what asked for it, to the end (RFC 9110 §7.8).
+        let was_asked = self.request.upgrade.as_ref().is_some_and(|asked| head.switches_to(asked));
+        if !was_asked || !self.request.upload.is_sent() {
             return Err(Failure::BadAnswer("it switches to a protocol that nobody asked for"));
         }
         let mut outgoing = self.worker.buffers.take();

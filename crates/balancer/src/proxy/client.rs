@@ -46,18 +46,12 @@ pub(crate) enum Next {
 }
 
 impl Client {
-    pub(crate) async fn new(worker: &Worker, stream: TcpStream, peer: SocketAddr) -> Self {
-        let deadline = worker.deadlines.register();
-        poll_fn(|cx| {
-            deadline.attach(cx);
-            Poll::Ready(())
-        })
-        .await;
+    pub(crate) fn new(worker: &Worker, stream: TcpStream, peer: SocketAddr) -> Self {
         Self {
             stream: Stream::Plain(stream),
             ahead: Vec::new(),
             outlet: Outlet::default(),
-            deadline,
+            deadline: worker.deadlines.register(),
             peer: peer_text(peer.ip()),
             trusted: worker.settings.trusts(peer.ip()),
         }
@@ -82,7 +76,7 @@ impl Client {
 
     /// Closes after the last answer, so that the client gets all of it also when it is still sending, which it may
     /// for so long.
-    pub(crate) async fn close(mut self, worker: &Worker, longest: Duration) {
+    pub(crate) async fn close(&mut self, worker: &Worker, longest: Duration) {
         if poll_fn(|cx| self.stream.poll_end(cx)).await.is_err() {
             return;
         }
@@ -116,7 +110,7 @@ impl Client {
     }
 
     /// Resets the connection: whatever arrived is not the whole.
-    pub(crate) fn abort(self) {
+    pub(crate) fn abort(&self) {
         // Without the option the connection ends in the ordinary way, which chunks and lengths still show.
         let _ = socket2::SockRef::from(self.stream.socket()).set_linger(Some(Duration::ZERO));
     }

@@ -2,12 +2,10 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use berth_http1::forward::{Answer, Downstream, Origin, write_answer, write_request, write_trace};
 use berth_http1::{BodyLength, RequestHead, Version};
-use tokio::net::TcpStream;
 
 use super::client::{Client, LONGEST_DISCARD, Next};
 use super::deadlines::LAST_CALL;
@@ -56,21 +54,24 @@ fn is_empty_lines(bytes: &[u8]) -> bool {
 }
 
 /// Serves one client until its connection ends.
-pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
-    let mut client = Client::new(&worker, stream, peer).await;
+pub(crate) async fn serve(worker: &Worker, client: &mut Client) {
+    poll_fn(|cx| Poll::Ready(client.deadline.attach(cx))).await;
     loop {
-        match next_request(&mut client, &worker).await {
-            Ok(request) => match exchange::run(&worker, &mut client, request).await {
-                Next::Continue => client.outlet.release(),
-                // Closing with unread bytes would reset the connection, so whoever goes on is heard out.
-                Next::End if client.is_silent() => return,
-                Next::End | Next::Close => return Box::pin(client.close(&worker, LONGEST_DISCARD)).await,
-                Next::Abort => return client.abort(),
-            },
+        // Matched by reference: what is moved here would have its place twice in every connection's task.
+        let mut request = next_request(client, worker).await;
+        let next = match &mut request {
+            Ok(request) => exchange::run(worker, client, request).await,
             Err(NoRequest::End) => return,
             Err(NoRequest::Answered(answered)) => {
-                return Box::pin(answer_here(client, &worker, *answered)).await;
+                return Box::pin(answer_here(client, worker, answered)).await;
             }
+        };
+        match next {
+            Next::Continue => client.outlet.release(),
+            // Closing with unread bytes would reset the connection, so whoever goes on is heard out.
+            Next::End if client.is_silent() => return,
+            Next::End | Next::Close => return Box::pin(client.close(worker, LONGEST_DISCARD)).await,
+            Next::Abort => return client.abort(),
         }
     }
 }
@@ -203,18 +204,19 @@ fn answered_here(head: &RequestHead<'_>, worker: &Worker) -> Option<Answered> {
     })
 }
 
-async fn answer_here(mut client: Client, worker: &Worker, answered: Answered) {
+async fn answer_here(client: &mut Client, worker: &Worker, answered: &mut Answered) {
     let Answered { status, problem, content, json, to_head, line } = answered;
-    record::answered_here(worker, &client, line.as_deref(), status, problem.as_deref());
+    let (status, json, to_head) = (*status, *json, *to_head);
+    record::answered_here(worker, client, line.as_deref(), status, problem.as_deref());
     let last = Downstream { version: Version::Http11, keep_alive: false };
-    let sentence = problem.map(|problem| sentence_of(&problem)).unwrap_or_default();
+    let sentence = problem.as_deref().map(sentence_of).unwrap_or_default();
     let told = client.answer(worker, |out| match &content {
         Some(body) => write_answer(
             &Answer {
                 status,
                 reason: "OK",
                 retry_after_s: None,
-                content_type: "message/http",
+                content_type: if body.is_empty() { "text/plain; charset=utf-8" } else { "message/http" },
                 body,
                 to_head: false,
                 client: last,

@@ -12,26 +12,33 @@ use super::request::{Method, Request};
 use super::shared::Worker;
 
 /// Serves one request of a client.
-pub(crate) async fn run(worker: &Worker, client: &mut Client, mut request: Request) -> Next {
+pub(crate) async fn run(worker: &Worker, client: &mut Client, request: &mut Request) -> Next {
     let view = worker.view();
     let mut record = Record::begin();
-    let (next, failure) = match attempt::send(worker, &view, client, &mut request, &mut record).await {
+    let mut outcome = attempt::send(worker, &view, client, request, &mut record).await;
+    // By reference: what is moved here would have its place twice in every connection's task.
+    let (next, failure) = match &mut outcome {
         Ok(answered) => {
             // The endpoint that answers keeps what it needs of the view.
             drop(view);
-            match relay::run(worker, client, &mut request, answered, &mut record).await {
+            match relay::run(worker, client, request, answered, &mut record).await {
                 Ok(next) => (next, None),
                 // Part of the answer is with the client, which must be able to tell that it is not all of it.
                 Err(failure) => (Next::Abort, Some(failure)),
             }
         }
         Err(failure) => {
-            let told = tell(worker, client, &request, &failure, &view.subject, &record);
-            let next = Box::pin(told).await;
-            (next, Some(failure))
+            let told = tell(worker, client, request, failure, &view.subject, &record);
+            (Box::pin(told).await, None)
         }
     };
-    record.end(worker, client, &mut request, failure.as_ref());
+    let failure = failure.as_ref().or(outcome.as_ref().err());
+    record.end(worker, client, request, failure);
+    if failure.is_none()
+        && let Ok(answered) = outcome
+    {
+        worker.keep(answered);
+    }
     request.upload.release(worker);
     next
 }

@@ -15,32 +15,29 @@ use super::shared::Worker;
 use super::splice::Splice;
 use super::tunnel;
 
-/// Relays the bodies to their end, and keeps the upstream connection if it can serve again.
+/// Relays the bodies to their end.
 pub(crate) async fn run(
     worker: &Worker,
     client: &mut Client,
     request: &mut Request,
-    mut held: Answered,
+    held: &mut Answered,
     record: &mut Record,
 ) -> Result<Next, Failure> {
     if held.answer.switches {
         held.endpoint.handle_mut().let_go_of_view();
-        let ended = Box::pin(tunnel::run(worker, client, held.upstream)).await;
+        let ended = Box::pin(tunnel::run(worker, client, &mut held.upstream)).await;
         record.relayed(ended.to_client_bytes);
         return Ok(ended.next);
     }
     let outcome = if held.answer.is_complete() && client.outlet.is_empty() && request.upload.is_done() {
         Ok(())
     } else {
-        relay(worker, client, request, &mut held).await
+        relay(worker, client, request, held).await
     };
     record.relayed(held.answer.relayed_bytes);
     outcome?;
-    let keep_alive = held.answer.keep_alive;
-    if held.answer.reusable && request.upload.is_sent() && worker.has_room_for_idle() {
-        worker.pool.put(held.endpoint.key(), held.upstream, worker.deadlines.now_ms());
-    }
-    Ok(match keep_alive {
+    held.answer.reusable &= request.upload.is_sent();
+    Ok(match held.answer.keep_alive {
         true => Next::Continue,
         // Who asked for the end sends nothing more (RFC 9112 §9.6).
         false if !request.keep_alive && request.upload.is_read() => Next::End,

@@ -12,6 +12,7 @@ use fastrand::Rng;
 use tokio::sync::Notify;
 
 use super::ProxySettings;
+use super::answer::Answered;
 use super::buffers::Buffers;
 use super::deadlines::Deadlines;
 use super::pool::Pool;
@@ -97,6 +98,14 @@ impl Worker {
     /// Whether another idle upstream connection may be kept: every client may need one in use.
     pub(crate) fn has_room_for_idle(&self) -> bool {
         2 * self.connections.get() + self.pool.len() < self.descriptors
+    }
+
+    /// Keeps the connection of an exchange that has ended well, if it can serve again.
+    #[inline]
+    pub(crate) fn keep(&self, held: Answered) {
+        if held.answer.reusable && self.has_room_for_idle() {
+            self.pool.put(held.endpoint.key(), held.upstream, self.deadlines.now_ms());
+        }
     }
 
     /// Makes room for another client and its upstream connection.

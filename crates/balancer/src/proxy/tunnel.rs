@@ -30,7 +30,7 @@ struct Way {
 
 /// Joins the client to the upstream until both have ended, either breaks off, or neither says anything for too long.
 /// An end on one side is passed to the other, which may still have something to say.
-pub(crate) async fn run(worker: &Worker, client: &mut Client, mut upstream: Stream) -> Ended {
+pub(crate) async fn run(worker: &Worker, client: &mut Client, upstream: &mut Stream) -> Ended {
     worker.cells.tunnels.add(1);
     client.deadline.set(worker.settings.timeouts.tunnel);
     let mut up = Way::default();
@@ -40,11 +40,11 @@ pub(crate) async fn run(worker: &Worker, client: &mut Client, mut upstream: Stre
     let next = poll_fn(|cx| {
         if up.bytes == 0 && !ahead.is_empty() {
             up.bytes = ahead.len() as u64;
-            if up.outlet.send(&mut upstream, cx, &ahead).is_err() {
+            if up.outlet.send(upstream, cx, &ahead).is_err() {
                 return Poll::Ready(Next::Abort);
             }
         }
-        poll_both(cx, worker, client, &mut upstream, &mut up, &mut down)
+        poll_both(cx, worker, client, upstream, &mut up, &mut down)
     })
     .await;
     worker.cells.tunnels_ended.add(1);
@@ -103,12 +103,15 @@ impl Way {
                 return Poll::Ready(Ok(()));
             }
             let mut scratch = worker.scratch.borrow_mut();
-            match ready!(from.poll_read(cx, &mut scratch))? {
-                0 => self.ended = true,
-                count => {
+            match ready!(from.poll_read(cx, &mut scratch)) {
+                Ok(0) => self.ended = true,
+                // TLS without its last word. What is inside a tunnel knows by itself whether it is whole.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.ended = true,
+                Ok(count) => {
                     self.bytes += count as u64;
                     self.outlet.send(to, cx, &scratch[..count])?;
                 }
+                Err(error) => return Poll::Ready(Err(error)),
             }
         }
     }

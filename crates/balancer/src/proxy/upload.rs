@@ -125,9 +125,9 @@ impl Upload {
     }
 
     /// Gives back what was borrowed from the worker.
-    pub(crate) fn release(self, worker: &Worker) {
-        worker.buffers.give(self.buffer);
-        if let Some(splice) = self.splice {
+    pub(crate) fn release(&mut self, worker: &Worker) {
+        worker.buffers.give(std::mem::take(&mut self.buffer));
+        if let Some(splice) = self.splice.take() {
             worker.pipes.give(splice);
         }
     }

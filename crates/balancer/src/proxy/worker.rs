@@ -12,6 +12,7 @@ use tokio::task::{LocalSet, spawn_local};
 use tokio::time::MissedTickBehavior;
 
 use super::ProxySettings;
+use super::client::Client;
 use super::connection;
 use super::deadlines::TICK;
 use super::shared::Worker;
@@ -119,9 +120,12 @@ fn admit(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
     worker.connections.set(worker.connections.get() + 1);
     worker.make_room();
     worker.cells.connections.add(1);
+    let mut client = Client::new(worker, stream, peer);
     let guard = Admitted(Rc::clone(worker));
     spawn_local(async move {
-        connection::serve(Rc::clone(&guard.0), stream, peer).await;
+        connection::serve(&guard.0, &mut client).await;
+        // The connection ends before it is counted out.
+        drop(client);
         drop(guard);
     });
 }
