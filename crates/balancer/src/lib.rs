@@ -19,8 +19,9 @@ use std::time::Duration;
 use berth_daemon::{RunningClock, Shutdown};
 use berth_web::{Access, Token};
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 use tracing::{info, warn};
 
 pub use berth_http1::Limits;
@@ -228,6 +229,22 @@ fn serve_admin(
     Ok(ending)
 }
 
+/// Rings every tick for as long as anybody listens.
+fn ticks() -> Arc<Notify> {
+    let bell = Arc::new(Notify::new());
+    let listened_to = Arc::downgrade(&bell);
+    tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(proxy::TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while let Some(bell) = listened_to.upgrade() {
+            bell.notify_one();
+            drop(bell);
+            ticks.tick().await;
+        }
+    });
+    bell
+}
+
 fn start_workers(
     listeners: Vec<TcpListener>,
     settings: &Settings,
@@ -246,6 +263,7 @@ fn start_workers(
             published: Arc::clone(published),
             cells: Arc::clone(cells),
             access_log: log.map(AccessLog::for_worker),
+            ticks: ticks(),
             most_connections,
             descriptors: settings.open_files.saturating_sub(OTHER_FILES) / settings.threads,
             shutdown: shutdown.clone(),

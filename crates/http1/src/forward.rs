@@ -1,7 +1,5 @@
 //! The heads that go out. Runs of lines that stay are copied whole; nothing is put into a map.
 
-use std::net::IpAddr;
-
 use crate::fields::{Field, members, protocols};
 use crate::lines::Line;
 use crate::{BodyLength, RequestHead, ResponseHead, Version};
@@ -302,11 +300,6 @@ pub fn write_trace(head: &RequestHead<'_>, out: &mut Vec<u8>) {
     let secrets = head.lines.iter().enumerate().map(|(index, line)| u128::from(is_secret(line)) << index);
     copy_lines(head.bytes, 0, head.lines, secrets.fold(0, |all, bit| all | bit), out);
     out.extend_from_slice(b"\r\n");
-}
-
-/// The text of a client's address: an IPv4 address in IPv6 clothes is written as what it is.
-pub fn peer_text(address: IpAddr) -> String {
-    address.to_canonical().to_string()
 }
 
 #[inline]

@@ -1,12 +1,11 @@
 //! The client's side of a connection: what is known of it, and how it is answered and closed.
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use berth_http1::forward::peer_text;
-use tokio::net::TcpStream;
+use berth_http1::PeerText;
 
 use super::deadlines::{Deadline, LAST_CALL};
 use super::outlet::Outlet;
@@ -27,7 +26,7 @@ pub(crate) struct Client {
     pub(crate) outlet: Outlet,
     pub(crate) deadline: Deadline,
     /// The client's address, as text.
-    pub(crate) peer: String,
+    pub(crate) peer: PeerText,
     /// Whether it may say whom it forwards for.
     pub(crate) trusted: bool,
 }
@@ -48,11 +47,11 @@ pub(crate) enum Next {
 impl Client {
     pub(crate) fn new(worker: &Worker, stream: TcpStream, peer: SocketAddr) -> Self {
         Self {
-            stream: Stream::Plain(stream),
+            stream: Stream::New(stream),
             ahead: Vec::new(),
             outlet: Outlet::default(),
             deadline: worker.deadlines.register(),
-            peer: peer_text(peer.ip()),
+            peer: PeerText::of(peer.ip()),
             trusted: worker.settings.trusts(peer.ip()),
         }
     }
@@ -100,7 +99,7 @@ impl Client {
     /// Whether the connection has broken while the client has nothing to say. One that has only said its last
     /// word still waits for its answer.
     #[inline]
-    pub(crate) fn is_gone(&self, cx: &mut Context<'_>) -> bool {
+    pub(crate) fn is_gone(&mut self, cx: &mut Context<'_>) -> bool {
         self.stream.is_broken(cx)
     }
 
@@ -111,8 +110,7 @@ impl Client {
 
     /// Resets the connection: whatever arrived is not the whole.
     pub(crate) fn abort(&self) {
-        // Without the option the connection ends in the ordinary way, which chunks and lengths still show.
-        let _ = socket2::SockRef::from(self.stream.socket()).set_linger(Some(Duration::ZERO));
+        self.stream.reset_on_close();
     }
 
     /// Whether the deadline has passed, for a poll that has nothing else to return.

@@ -154,11 +154,11 @@ fn parse(client: &mut Client, worker: &Worker, bytes: &[u8]) -> Result<Option<Re
     let fallback_host = if head.host.is_some() {
         ""
     } else {
-        local = client.stream.socket().local_addr().map(host_of).unwrap_or_default();
+        local = client.stream.local_address().map(host_of).unwrap_or_default();
         &local
     };
     let origin = Origin {
-        peer: &client.peer,
+        peer: client.peer.as_str(),
         scheme: "http",
         trusted: client.trusted,
         fallback_host,

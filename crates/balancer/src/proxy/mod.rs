@@ -44,6 +44,8 @@ mod stream;
 mod upload;
 mod view;
 
+pub(crate) use deadlines::TICK;
+
 /// What the data path may be told; every worker has the same.
 #[derive(Clone, Debug)]
 pub struct ProxySettings {

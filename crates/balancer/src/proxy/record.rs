@@ -70,7 +70,7 @@ impl Record {
         }
         if let (Some(line), Some(log)) = (request.line.take(), &worker.access_log) {
             log.write(&AccessEntry {
-                peer: &client.peer,
+                peer: client.peer.as_str(),
                 line: Some(&line),
                 status,
                 bytes: self.bytes,
@@ -94,11 +94,11 @@ pub(crate) fn answered_here(
     worker.cells.answered(status);
     if let Some(problem) = problem {
         worker.cells.failed(Side::Client);
-        tracing::debug!(status, problem, peer = client.peer, "request refused");
+        tracing::debug!(status, problem, peer = client.peer.as_str(), "request refused");
     }
     if let Some(log) = &worker.access_log {
         log.write(&AccessEntry {
-            peer: &client.peer,
+            peer: client.peer.as_str(),
             line,
             status,
             bytes: 0,

@@ -100,7 +100,7 @@ fn poll_answer(
         }
         if splice.is_none() {
             let unseen = held.answer.body.unseen();
-            *splice = worker.pipes.splice(unseen, held.upstream.plain(), client.stream.plain());
+            *splice = worker.pipes.splice(unseen, &mut held.upstream, &mut client.stream);
         }
         if let Some(mut piped) = splice.take() {
             let moved = poll_spliced(cx, worker, client, held, &mut piped);

@@ -53,6 +53,8 @@ pub(crate) struct Worker {
     warned_ms: Cell<Option<u64>>,
     /// Rung whenever a connection ends.
     pub(crate) ended: Notify,
+    /// Rung at every tick.
+    pub(crate) ticked: Notify,
     published: Arc<Published>,
     view: RefCell<View>,
     random: RefCell<Rng>,
@@ -83,6 +85,7 @@ impl Worker {
             descriptors,
             warned_ms: Cell::default(),
             ended: Notify::new(),
+            ticked: Notify::new(),
             view: RefCell::new(view),
             random: RefCell::new(Rng::new()),
             published,

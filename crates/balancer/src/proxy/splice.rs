@@ -10,6 +10,8 @@ use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
+use super::stream::Stream;
+
 /// With so much of a body still to come, a pipe is worth its two calls more.
 const WORTH_IT_BYTES: u64 = 64 * 1024;
 
@@ -51,13 +53,8 @@ impl Pipes {
     }
 
     /// A way through the kernel for a body of which so much is still to come, if both sides have one.
-    pub(crate) fn splice(
-        &self,
-        left: u64,
-        from: Option<&TcpStream>,
-        to: Option<&TcpStream>,
-    ) -> Option<Splice> {
-        if left < WORTH_IT_BYTES || from.is_none() || to.is_none() {
+    pub(crate) fn splice(&self, left: u64, from: &mut Stream, to: &mut Stream) -> Option<Splice> {
+        if left < WORTH_IT_BYTES || !from.can_be_joined() || !to.can_be_joined() {
             return None;
         }
         Some(Splice { pipe: self.take()?, held: 0 })

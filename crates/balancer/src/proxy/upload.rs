@@ -169,11 +169,11 @@ impl Upload {
         cx: &mut Context<'_>,
         worker: &Worker,
         client: &mut Client,
-        upstream: &Stream,
+        upstream: &mut Stream,
     ) -> Poll<Result<(), Failure>> {
         if !self.whole && self.splice.is_none() {
             let unseen = self.body.unseen();
-            self.splice = worker.pipes.splice(unseen, client.stream.plain(), upstream.plain());
+            self.splice = worker.pipes.splice(unseen, &mut client.stream, upstream);
         }
         if self.splice.is_some() {
             return self.poll_spliced(cx, worker, client, upstream);

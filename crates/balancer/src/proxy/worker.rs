@@ -1,30 +1,29 @@
 //! One worker: a thread with its own runtime, listener, pool, buffers and counters.
 
+use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use berth_daemon::Shutdown;
-use tokio::net::{TcpListener, TcpStream};
+use rustix::net::{SocketFlags, acceptfrom_with};
+use tokio::io::unix::AsyncFd;
+use tokio::sync::Notify;
 use tokio::task::{LocalSet, spawn_local};
-use tokio::time::MissedTickBehavior;
 
 use super::ProxySettings;
 use super::client::Client;
 use super::connection;
-use super::deadlines::TICK;
 use super::shared::Worker;
 use crate::telemetry::{Cells, WorkerLog};
 use crate::upstreams::Published;
 
-/// After an accept that failed for want of descriptors or memory, so long until the next one.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
 /// What a worker is made from.
 pub(crate) struct Start {
-    pub(crate) listener: std::net::TcpListener,
+    pub(crate) listener: TcpListener,
     pub(crate) settings: Arc<ProxySettings>,
     pub(crate) published: Arc<Published>,
     pub(crate) cells: Arc<Cells>,
@@ -32,20 +31,24 @@ pub(crate) struct Start {
     pub(crate) most_connections: usize,
     /// How many files this worker may have open.
     pub(crate) descriptors: usize,
+    /// Rung every [`TICK`](super::deadlines::TICK).
+    pub(crate) ticks: Arc<Notify>,
     pub(crate) shutdown: Shutdown,
 }
 
-/// Runs a worker on the calling thread until it has shut down.
+/// Runs a worker on the calling thread until it has shut down. Its runtime has no timers: they would cost a look at
+/// the clock, or several, each time it waits. It is woken for its ticks.
 ///
 /// # Errors
 /// The runtime cannot be made or the listener cannot be used.
 pub(crate) fn run(start: Start) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     LocalSet::new().block_on(&runtime, serve(start))
 }
 
 async fn serve(start: Start) -> io::Result<()> {
-    let listener = TcpListener::from_std(start.listener)?;
+    #[allow(deprecated, reason = "the mend needs unsafe; a listener of std is never another file")]
+    let listener = AsyncFd::new(start.listener)?;
     let worker = Rc::new(Worker::new(
         start.settings,
         start.published,
@@ -53,7 +56,7 @@ async fn serve(start: Start) -> io::Result<()> {
         start.access_log,
         start.descriptors,
     ));
-    spawn_local(tick(Rc::clone(&worker)));
+    spawn_local(tick(Rc::clone(&worker), start.ticks));
     // In a task of its own: this future is polled whenever any task was, and has little to look at.
     let drained = Rc::clone(&worker);
     let most = start.most_connections;
@@ -70,45 +73,71 @@ async fn serve(start: Start) -> io::Result<()> {
     Ok(())
 }
 
-async fn accept_until_drained(worker: &Rc<Worker>, listener: TcpListener, most: usize, shutdown: &Shutdown) {
-    tokio::select! {
-        () = shutdown.graceful.cancelled() => {}
-        () = accept(worker, &listener, most) => {}
-    }
+async fn accept_until_drained(
+    worker: &Rc<Worker>,
+    listener: AsyncFd<TcpListener>,
+    most: usize,
+    shutdown: &Shutdown,
+) {
+    let listener = Rc::new(listener);
+    // In a task of its own as well, so that nothing else is looked at for each connection.
+    let accepting = spawn_local(accept(Rc::clone(worker), Rc::clone(&listener), most));
+    shutdown.graceful.cancelled().await;
+    accepting.abort();
+    // It was aborted, which is no news.
+    let _ = accepting.await;
     worker.draining.set(true);
-    admit_waiting(worker, listener);
+    if let Some(listener) = Rc::into_inner(listener) {
+        admit_waiting(worker, listener.get_ref());
+    }
     worker.deadlines.last_call();
     while worker.connections.get() > 0 {
         worker.ended.notified().await;
     }
 }
 
-async fn accept(worker: &Rc<Worker>, listener: &TcpListener, most: usize) {
+async fn accept(worker: Rc<Worker>, listener: Rc<AsyncFd<TcpListener>>, most: usize) {
     loop {
         while worker.connections.get() >= most {
             worker.ended.notified().await;
         }
-        match listener.accept().await {
-            Ok((stream, peer)) => admit(worker, stream, peer),
+        match poll_fn(|cx| poll_accept(cx, &listener)).await {
+            Ok((stream, peer)) => admit(&worker, stream, peer),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection, trying again");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                worker.ticked.notified().await;
             }
         }
     }
 }
 
-/// Admits whoever is in the accept queue, and closes it. They have connected to us; the kernel would reset them.
-fn admit_waiting(worker: &Rc<Worker>, listener: TcpListener) {
-    // The kernel is asked, not the runtime, which may not have heard of the last ones yet.
-    let Ok(listener) = listener.into_std() else { return };
+fn poll_accept(
+    cx: &mut Context<'_>,
+    listener: &AsyncFd<TcpListener>,
+) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
     loop {
-        match listener.accept() {
-            Ok((stream, peer)) => {
-                if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
-                    admit(worker, stream, peer);
-                }
-            }
+        let mut ready = ready!(listener.poll_read_ready(cx))?;
+        // Not ready after all: that is noted, and it is waited for.
+        if let Ok(accepted) = ready.try_io(|listener| accept_one(listener.get_ref())) {
+            return Poll::Ready(accepted);
+        }
+    }
+}
+
+/// Takes a connection from the queue, in one call, without telling the runtime of it.
+fn accept_one(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (socket, peer) = acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
+    let peer =
+        peer.and_then(|peer| SocketAddr::try_from(peer).ok()).ok_or(io::ErrorKind::ConnectionAborted)?;
+    Ok((socket.into(), peer))
+}
+
+/// Admits whoever is in the accept queue, and closes it. They have connected to us; the kernel would reset them.
+fn admit_waiting(worker: &Rc<Worker>, listener: &TcpListener) {
+    loop {
+        // The kernel is asked, not the runtime, which may not have heard of the last ones yet.
+        match accept_one(listener) {
+            Ok((stream, peer)) => admit(worker, stream, peer),
             Err(error)
                 if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {}
             Err(_) => return,
@@ -122,12 +151,13 @@ fn admit(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
     worker.cells.connections.add(1);
     let mut client = Client::new(worker, stream, peer);
     let guard = Admitted(Rc::clone(worker));
-    spawn_local(async move {
+    // On the heap at once: the runtime moves what it is given several times.
+    spawn_local(Box::pin(async move {
         connection::serve(&guard.0, &mut client).await;
         // The connection ends before it is counted out.
         drop(client);
         drop(guard);
-    });
+    }));
 }
 
 /// Counts a connection out, also when its task panics.
@@ -141,13 +171,13 @@ impl Drop for Admitted {
     }
 }
 
-async fn tick(worker: Rc<Worker>) {
-    let mut ticks = tokio::time::interval(TICK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+async fn tick(worker: Rc<Worker>, ticks: Arc<Notify>) {
     loop {
-        ticks.tick().await;
+        ticks.notified().await;
         worker.deadlines.tick(Instant::now());
         worker.pool.reap(worker.deadlines.now_ms(), worker.settings.timeouts.upstream_idle);
+        worker.buffers.trim();
+        worker.ticked.notify_waiters();
         if let Some(log) = &worker.access_log {
             log.flush();
         }
