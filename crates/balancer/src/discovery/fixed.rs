@@ -136,7 +136,7 @@ fn instance(service: &ServiceName, upstream: &Upstream, address: SocketAddr) -> 
 /// Two names of one address are one server, unless it is asked for by them.
 fn id(upstream: &Upstream, address: SocketAddr) -> Option<InstanceId> {
     // An id has no colons, which IPv6 addresses are full of.
-    let plain = |text: String| text.replace([':', '[', ']'], "-").trim_matches('-').to_owned();
+    let plain = |text: String| text.replace([':', '[', ']', '%'], "-").trim_matches('-').to_owned();
     let address = plain(address.to_string());
     let Some(authority) = upstream.authority() else { return address.parse().ok() };
     let mut name = plain(authority);

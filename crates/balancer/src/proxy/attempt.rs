@@ -148,11 +148,9 @@ impl Wait<'_> {
         if let Poll::Ready(answer) = self.poll_answer(cx) {
             return Poll::Ready(answer);
         }
-        if self.request.upload.is_read() {
-            self.watches |= self.client.deadline.takes_look();
-            if self.watches && self.client.is_gone(cx) {
-                return Poll::Ready(Err(Failure::ClientGone));
-            }
+        self.watches |= self.client.deadline.takes_look();
+        if self.watches && self.request.upload.is_read() && self.client.is_gone(cx) {
+            return Poll::Ready(Err(Failure::ClientGone));
         }
         if self.client.deadline.is_over() { Poll::Ready(Err(self.late())) } else { Poll::Pending }
     }
@@ -176,7 +174,10 @@ impl Wait<'_> {
             let mut scratch = worker.scratch.borrow_mut();
             let count = match ready!(self.upstream.poll_read(cx, &mut scratch)) {
                 Ok(count) if count > 0 => count,
-                _ if self.early.is_empty() => return Poll::Ready(Err(Failure::NoAnswer)),
+                // An interim answer shows that the request has arrived.
+                _ if self.early.is_empty() && self.interim == 0 => {
+                    return Poll::Ready(Err(Failure::NoAnswer));
+                }
                 _ => return Poll::Ready(Err(Failure::BadAnswer("it ends within its head"))),
             };
             let answer = if self.early.is_empty() {
@@ -252,6 +253,7 @@ impl Wait<'_> {
         let sent = self.client.outlet.send(&mut self.client.stream, cx, &outgoing);
         self.worker.buffers.give(outgoing);
         self.record.begun();
+        self.request.upload.settle(self.worker);
         sent.map_err(|_| Failure::ClientGone)?;
         let mut answer = AnswerBody::new(Body::Exactly(0), false, false, false);
         answer.switches = true;
@@ -286,7 +288,7 @@ impl Wait<'_> {
             sent
         };
         self.record.begun();
-        request.upload.settle();
+        request.upload.settle(self.worker);
         sent.map_err(|_| Failure::ClientGone)?;
         Ok(answer)
     }

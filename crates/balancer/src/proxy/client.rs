@@ -22,6 +22,8 @@ pub(crate) struct Client {
     pub(crate) stream: Stream,
     /// Bytes that came before their time: of the next head.
     pub(crate) ahead: Vec<u8>,
+    /// An empty line has been passed over since the last request.
+    pub(crate) passed_line: bool,
     /// What the client has not taken yet.
     pub(crate) outlet: Outlet,
     pub(crate) deadline: Deadline,
@@ -49,6 +51,7 @@ impl Client {
         Self {
             stream: Stream::New(stream),
             ahead: Vec::new(),
+            passed_line: false,
             outlet: Outlet::default(),
             deadline: worker.deadlines.register(),
             peer: PeerText::of(peer.ip()),
@@ -76,7 +79,8 @@ impl Client {
     /// Closes after the last answer, so that the client gets all of it also when it is still sending, which it may
     /// for so long.
     pub(crate) async fn close(&mut self, worker: &Worker, longest: Duration) {
-        if poll_fn(|cx| self.stream.poll_end(cx)).await.is_err() {
+        // What is read directly could keep the thread for as long as the client goes on.
+        if !self.stream.can_be_joined() || poll_fn(|cx| self.stream.poll_end(cx)).await.is_err() {
             return;
         }
         let end_ms = worker.deadlines.now_ms() + longest.as_millis() as u64;
@@ -103,9 +107,17 @@ impl Client {
         self.stream.is_broken(cx)
     }
 
-    /// Whether it has said nothing more, not even that it closes.
-    pub(crate) fn is_silent(&mut self) -> bool {
-        self.ahead.is_empty() && self.stream.is_silent()
+    /// Prepares for its next request. From now on the kernel is asked for events before it is read: among them are
+    /// those that tell which idle upstream connections have ended meanwhile.
+    #[inline]
+    pub(crate) fn can_go_on(&mut self) -> bool {
+        self.outlet.release();
+        self.stream.can_be_joined()
+    }
+
+    /// Whether it has sent more than it was asked for. An end is not more.
+    pub(crate) fn has_sent_more(&mut self) -> bool {
+        !self.ahead.is_empty() || self.stream.has_bytes()
     }
 
     /// Resets the connection: whatever arrived is not the whole.

@@ -47,10 +47,12 @@ impl NoRequest {
     }
 }
 
-/// Whether there is nothing but empty lines. Some clients send one behind a body; it begins no request (RFC 9112
-/// §2.2).
-fn is_empty_lines(bytes: &[u8]) -> bool {
-    bytes.chunks(2).all(|line| line == b"\r\n")
+/// Passes over an empty line that came by itself. Some clients send one behind a body; it begins no request (RFC 9112
+/// §2.2), and there is one at most before each.
+fn passes_empty_line(client: &mut Client, bytes: &[u8]) -> bool {
+    let passes = bytes == b"\r\n" && !client.passed_line;
+    client.passed_line |= passes;
+    passes
 }
 
 /// Serves one client until its connection ends.
@@ -67,9 +69,10 @@ pub(crate) async fn serve(worker: &Worker, client: &mut Client) {
             }
         };
         match next {
-            Next::Continue => client.outlet.release(),
+            Next::Continue if client.can_go_on() => {}
+            Next::Continue => return,
             // Closing with unread bytes would reset the connection, so whoever goes on is heard out.
-            Next::End if client.is_silent() => return,
+            Next::End if !client.has_sent_more() => return,
             Next::End | Next::Close => return Box::pin(client.close(worker, LONGEST_DISCARD)).await,
             Next::Abort => return client.abort(),
         }
@@ -78,8 +81,9 @@ pub(crate) async fn serve(worker: &Worker, client: &mut Client) {
 
 /// Reads the next head and turns it into the request that goes upstream.
 async fn next_request(client: &mut Client, worker: &Worker) -> Result<Request, NoRequest> {
-    if is_empty_lines(&client.ahead) {
-        client.ahead.clear();
+    let ahead = std::mem::take(&mut client.ahead);
+    if !passes_empty_line(client, &ahead) {
+        client.ahead = ahead;
     }
     if client.ahead.is_empty() {
         let idle = &worker.settings.timeouts.idle;
@@ -115,7 +119,7 @@ fn poll_request(
             _ => return Poll::Ready(Err(NoRequest::End)),
         };
         if client.ahead.is_empty() {
-            if is_empty_lines(bytes) {
+            if passes_empty_line(client, bytes) {
                 continue;
             }
             if let Some(request) = parse(client, worker, bytes)? {
@@ -143,7 +147,14 @@ fn parse(client: &mut Client, worker: &Worker, bytes: &[u8]) -> Result<Option<Re
     let mut lines = worker.lines.borrow_mut();
     let head = RequestHead::parse(bytes, &mut lines, &worker.settings.limits)
         .map_err(|refusal| NoRequest::refused(refusal.status(), refusal.to_string()))?;
+    if client.passed_line && bytes.first() == Some(&b'\r') {
+        return Err(NoRequest::refused(
+            400,
+            "there is more than one empty line before the request".to_owned(),
+        ));
+    }
     let Some(head) = head else { return Ok(None) };
+    client.passed_line = false;
     let entropy = worker.entropy();
     let line = worker.access_log.is_some().then(|| LoggedLine::of(&head, entropy));
     if let Some(answered) = answered_here(&head, worker) {

@@ -121,6 +121,11 @@ impl Deadline {
         self.table.slots.borrow_mut()[self.index].look_ms = look_ms;
     }
 
+    /// What was waited for has come.
+    pub(crate) fn stop_looking(&self) {
+        self.table.slots.borrow_mut()[self.index].look_ms = u64::MAX;
+    }
+
     /// Whether the time to look around has come; it comes once.
     pub(crate) fn takes_look(&self) -> bool {
         let look_ms = &mut self.table.slots.borrow_mut()[self.index].look_ms;

@@ -53,6 +53,9 @@ async fn relay(
 ) -> Result<(), Failure> {
     let timeouts = &worker.settings.timeouts;
     client.deadline.set(if client.outlet.is_empty() { timeouts.body } else { timeouts.send });
+    client.deadline.stop_looking();
+    // It may last: it must not hold on to all endpoints that were there when it began.
+    held.endpoint.handle_mut().let_go_of_view();
     let mut splice = None;
     let outcome = poll_fn(|cx| poll_bodies(cx, worker, client, request, held, &mut splice)).await;
     if let Some(splice) = splice {
@@ -98,6 +101,7 @@ fn poll_answer(
             ready!(client.outlet.poll_piece(&mut client.stream, cx)).map_err(|_| Failure::ClientGone)?;
             client.deadline.set(if client.outlet.is_empty() { timeouts.body } else { timeouts.send });
         }
+        client.outlet.release();
         if splice.is_none() {
             let unseen = held.answer.body.unseen();
             *splice = worker.pipes.splice(unseen, &mut held.upstream, &mut client.stream);

@@ -100,7 +100,7 @@ impl Worker {
 
     /// Whether another idle upstream connection may be kept: every client may need one in use.
     pub(crate) fn has_room_for_idle(&self) -> bool {
-        2 * self.connections.get() + self.pool.len() < self.descriptors
+        2 * self.connections.get() + self.pool.len() + self.pipes.descriptors() < self.descriptors
     }
 
     /// Keeps the connection of an exchange that has ended well, if it can serve again.

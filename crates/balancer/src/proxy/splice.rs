@@ -60,6 +60,11 @@ impl Pipes {
         Some(Splice { pipe: self.take()?, held: 0 })
     }
 
+    /// Files that are open for pipes.
+    pub(crate) fn descriptors(&self) -> usize {
+        2 * self.open.get()
+    }
+
     fn take(&self) -> Option<Pipe> {
         if let Some(pipe) = self.free.borrow_mut().pop() {
             return Some(pipe);

@@ -137,6 +137,18 @@ impl Stream {
         read.is_pending()
     }
 
+    /// Whether bytes have arrived that were not read. One of them is lost by asking.
+    pub(crate) fn has_bytes(&mut self) -> bool {
+        let read = match self {
+            Stream::New(socket) => socket.read(&mut [0]),
+            Stream::Plain(stream) => stream.try_read(&mut [0]),
+            Stream::Lost => return false,
+            // Only a client is asked, and none speaks TLS.
+            Stream::Tls(_) => return true,
+        };
+        matches!(read, Ok(1..))
+    }
+
     /// Whether the connection is broken. Asked of the kernel only when something has arrived.
     #[inline]
     pub(crate) fn is_broken(&mut self, cx: &mut Context<'_>) -> bool {

@@ -33,6 +33,7 @@ struct Way {
 pub(crate) async fn run(worker: &Worker, client: &mut Client, upstream: &mut Stream) -> Ended {
     worker.cells.tunnels.add(1);
     client.deadline.set(worker.settings.timeouts.tunnel);
+    client.deadline.stop_looking();
     let mut up = Way::default();
     // The switch itself may not have gone out yet, nor what the upstream said right behind it.
     let mut down = Way { outlet: std::mem::take(&mut client.outlet), ..Way::default() };

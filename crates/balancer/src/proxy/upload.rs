@@ -25,8 +25,11 @@ pub(crate) struct Upload {
     body: Body,
     /// Whether the buffer still begins with the head.
     whole: bool,
-    /// Whether the upstream takes no more. It may have answered all the same.
+    /// Whether it goes no further: the upstream takes no more, or the client sends no more of a request that has been
+    /// answered already.
     broken: bool,
+    /// Whether the answer has begun.
+    settled: bool,
     /// The client's own Host while an upstream's stands in its place.
     own_host: Option<Vec<u8>>,
     /// A way through the kernel for the rest of a long body.
@@ -38,7 +41,16 @@ impl Upload {
     #[inline]
     pub(crate) fn new(head: Vec<u8>, body: BodyLength) -> Self {
         let body = Body::of(body);
-        Self { buffer: head, sent: 0, body, whole: true, broken: false, own_host: None, splice: None }
+        Self {
+            buffer: head,
+            sent: 0,
+            body,
+            whole: true,
+            broken: false,
+            settled: false,
+            own_host: None,
+            splice: None,
+        }
     }
 
     /// Takes body bytes that arrived with the head; tells how many of them are the body's.
@@ -98,8 +110,12 @@ impl Upload {
     }
 
     /// The answer has begun, so nothing will be sent again: what has been sent need not be kept.
-    pub(crate) fn settle(&mut self) {
-        self.whole = false;
+    pub(crate) fn settle(&mut self, worker: &Worker) {
+        (self.whole, self.settled) = (false, true);
+        if self.sent == self.buffer.len() {
+            worker.buffers.give(std::mem::take(&mut self.buffer));
+            self.sent = 0;
+        }
     }
 
     /// Puts the name that an upstream goes by in the place of the client's Host, or the client's back.
@@ -181,7 +197,7 @@ impl Upload {
         let mut scratch = worker.scratch.borrow_mut();
         let count = match ready!(client.stream.poll_read(cx, &mut scratch)) {
             Ok(count) if count > 0 => count,
-            _ => return Poll::Ready(Err(Failure::ClientGone)),
+            ended => return Poll::Ready(self.client_ended(ended.is_ok())),
         };
         let bytes = &scratch[..count];
         let taken = self.advance(bytes)?;
@@ -226,7 +242,7 @@ impl Upload {
             }
             match ready!(splice.poll_fill(cx, from, unseen)) {
                 Ok(count) if count > 0 => self.body.pass(count as u64),
-                _ => return Poll::Ready(Err(Failure::ClientGone)),
+                ended => return Poll::Ready(self.client_ended(ended.is_ok())),
             }
             set_deadline(&self.body, worker, client);
         }
@@ -234,6 +250,15 @@ impl Upload {
             worker.pipes.give(splice);
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// The client sends no more, though its request is not whole. It still gets the rest of an answer that has begun.
+    fn client_ended(&mut self, in_order: bool) -> Result<(), Failure> {
+        if !(in_order && self.settled) {
+            return Err(Failure::ClientGone);
+        }
+        self.broken = true;
+        Ok(())
     }
 
     fn moved(&self, worker: &Worker, client: &Client) {

@@ -105,6 +105,8 @@ async fn accept(worker: Rc<Worker>, listener: Rc<AsyncFd<TcpListener>>, most: us
             Ok((stream, peer)) => admit(&worker, stream, peer),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection, trying again");
+                // If it was for want of a descriptor, here is one.
+                worker.pool.drop_one();
                 worker.ticked.notified().await;
             }
         }

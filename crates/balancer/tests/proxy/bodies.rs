@@ -198,6 +198,24 @@ fn an_answer_may_come_before_the_body_is_done() {
 }
 
 #[test]
+fn a_client_that_stops_within_its_body_still_gets_the_answer_that_has_begun() {
+    let upstream = Listening::start();
+    let balancer = Balancer::over(&[upstream.address()]);
+    let mut client = balancer.connect();
+    let lines = "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 20\r\n";
+    client.send(format!("{lines}\r\n0123456789"));
+    let mut server = upstream.accept();
+    expect(&mut server, format!("{lines}{}0123456789", forwarded("test")));
+    server.send("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\neno");
+    expect(&mut client, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\neno");
+    client.finish();
+    server.send("ugh");
+    assert_eq!(client.read_to_reset(), (b"ugh".to_vec(), false));
+    server.expect_end();
+    expect_nobody(&upstream);
+}
+
+#[test]
 fn bodies_flow_both_ways_at_once() {
     let upstream = Listening::start();
     let balancer = Balancer::over(&[upstream.address()]);

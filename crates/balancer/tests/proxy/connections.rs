@@ -270,9 +270,34 @@ fn an_empty_line_behind_a_body_begins_no_request() {
     client.send("\r\n");
     server.send(ok("x"));
     expect(&mut client, ok("x"));
-    client.send("\r\n\r\n");
     // Not a 408: nothing was begun that could be late.
     client.expect_end();
+}
+
+#[test]
+fn one_empty_line_may_come_before_a_request_however_it_is_split_and_no_second_one() {
+    let upstream = Listening::start();
+    let balancer = Balancer::over(&[upstream.address()]);
+    let request = get("/");
+    let mut server = None;
+    for before in ["\r\n", "\r\n\r\n"] {
+        let bytes = format!("{before}{request}");
+        for split in 0..before.len() + 3 {
+            let mut client = balancer.connect();
+            client.send(&bytes[..split]);
+            // The bytes so far are read before the rest arrives, unless the machine is slow: then nothing is split.
+            std::thread::yield_now();
+            client.send(&bytes[split..]);
+            if before.len() > 2 {
+                assert!(client.read_head().starts_with("HTTP/1.1 400 "), "{before:?} split at {split}");
+                continue;
+            }
+            let server = server.get_or_insert_with(|| upstream.accept());
+            expect(server, forwarded_get("/"));
+            server.send(ok("x"));
+            expect(&mut client, ok("x"));
+        }
+    }
 }
 
 #[test]

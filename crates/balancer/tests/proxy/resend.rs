@@ -94,6 +94,23 @@ fn a_put_goes_out_again_on_a_new_connection_and_no_further() {
 }
 
 #[test]
+fn who_has_begun_to_answer_has_read_the_request() {
+    for method in ["PUT", "GET"] {
+        let mut warm = Warm::up();
+        let lines = format!("{method} / HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n");
+        warm.client.send(format!("{lines}\r\nhi"));
+        expect(&mut warm.next, format!("{lines}{}hi", forwarded("test")));
+        warm.next.send("HTTP/1.1 100 Continue\r\n\r\n");
+        expect(&mut warm.client, "HTTP/1.1 100 Continue\r\n\r\n");
+        drop(warm.next);
+        assert_eq!(read_answer(warm.client).status, 502, "{method}");
+        warm.other.expect_silence();
+        expect_nobody(&warm.peers[0]);
+        expect_nobody(&warm.peers[1]);
+    }
+}
+
+#[test]
 fn a_get_without_an_answer_goes_to_the_other_endpoint() {
     for method in ["GET", "HEAD", "OPTIONS"] {
         let peers = [Listening::start(), Listening::start()];
