@@ -57,7 +57,11 @@ fn passes_empty_line(client: &mut Client, bytes: &[u8]) -> bool {
 
 /// Serves one client until its connection ends.
 pub(crate) async fn serve(worker: &Worker, client: &mut Client) {
-    poll_fn(|cx| Poll::Ready(client.deadline.attach(cx))).await;
+    poll_fn(|cx| {
+        client.deadline.attach(cx);
+        Poll::Ready(())
+    })
+    .await;
     loop {
         // Matched by reference: what is moved here would have its place twice in every connection's task.
         let mut request = next_request(client, worker).await;

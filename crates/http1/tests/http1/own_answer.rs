@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
+use berth_http1::PeerText;
 use berth_http1::Version;
-use berth_http1::forward::{Answer, Downstream, peer_text, write_answer};
+use berth_http1::forward::{Answer, Downstream, write_answer};
 
 const ANSWER: Answer<'static> = Answer {
     status: 503,
@@ -55,6 +56,6 @@ fn addresses_as_text() {
         ("::1", "::1"),
         ("2001:db8::1", "2001:db8::1"),
     ] {
-        assert_eq!(peer_text(address.parse::<IpAddr>().unwrap()), text);
+        assert_eq!(PeerText::of(address.parse::<IpAddr>().unwrap()).as_str(), text);
     }
 }
