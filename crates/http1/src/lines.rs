@@ -71,33 +71,23 @@ pub(crate) enum Stop {
 }
 
 /// `tchar` of RFC 9110 §5.6.2.
-pub(crate) const TOKEN_BYTES: [bool; 256] = {
+pub(crate) const TOKEN_BYTES: [bool; 256] = letters_digits_and(b"!#$%&'*+-.^_`|~");
+
+/// Which bytes are ASCII letters, digits, or among these.
+pub(crate) const fn letters_digits_and(marks: &[u8]) -> [bool; 256] {
     let mut allowed = [false; 256];
     let mut index = 0;
     while index < 256 {
-        let byte = index as u8;
-        allowed[index] = byte.is_ascii_alphanumeric()
-            || matches!(
-                byte,
-                b'!' | b'#'
-                    | b'$'
-                    | b'%'
-                    | b'&'
-                    | b'\''
-                    | b'*'
-                    | b'+'
-                    | b'-'
-                    | b'.'
-                    | b'^'
-                    | b'_'
-                    | b'`'
-                    | b'|'
-                    | b'~'
-            );
+        allowed[index] = (index as u8).is_ascii_alphanumeric();
+        index += 1;
+    }
+    let mut index = 0;
+    while index < marks.len() {
+        allowed[marks[index] as usize] = true;
         index += 1;
     }
     allowed
-};
+}
 
 /// Where, from `at` on, the first byte is that is not among these; the end if there is none.
 #[inline]

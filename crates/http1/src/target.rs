@@ -3,6 +3,7 @@
 use std::net::Ipv6Addr;
 
 use crate::Refusal;
+use crate::lines::letters_digits_and;
 
 /// The bytes of a request target: visible ASCII but for the mark of a fragment, which never travels.
 pub(crate) const TARGET_BYTES: [bool; 256] = {
@@ -16,33 +17,7 @@ pub(crate) const TARGET_BYTES: [bool; 256] = {
 };
 
 /// The bytes of a host's name (`reg-name` of RFC 3986 §3.2.2), without the comma: it would look like a list.
-const NAME_BYTES: [bool; 256] = {
-    let mut allowed = [false; 256];
-    let mut index = 0;
-    while index < 256 {
-        let byte = index as u8;
-        allowed[index] = byte.is_ascii_alphanumeric()
-            || matches!(
-                byte,
-                b'-' | b'.'
-                    | b'_'
-                    | b'~'
-                    | b'%'
-                    | b'!'
-                    | b'$'
-                    | b'&'
-                    | b'\''
-                    | b'('
-                    | b')'
-                    | b'*'
-                    | b'+'
-                    | b';'
-                    | b'='
-            );
-        index += 1;
-    }
-    allowed
-};
+const NAME_BYTES: [bool; 256] = letters_digits_and(b"-._~%!$&'()*+;=");
 
 /// Splits the request target (RFC 9112 §3.2) into the authority of an absolute form and the origin form, whose
 /// path is empty where an absolute form has none.

@@ -40,10 +40,23 @@ struct Answered {
 }
 
 impl NoRequest {
+    /// What could not be read as a request.
     fn refused(status: u16, problem: String) -> Self {
         let problem = Some(problem);
         let (content, json, to_head, line) = (None, false, false, None);
         NoRequest::Answered(Box::new(Answered { status, problem, content, json, to_head, line }))
+    }
+}
+
+impl Answered {
+    /// An answer to this request, with nothing wrong so far.
+    fn to(head: &RequestHead<'_>, status: u16) -> Self {
+        let (json, to_head) = (head.prefers_json, head.method == b"HEAD");
+        Self { status, problem: None, content: None, json, to_head, line: None }
+    }
+
+    fn because(self, failure: &Failure) -> Self {
+        Self { problem: Some(failure.to_string()), ..self }
     }
 }
 
@@ -86,15 +99,11 @@ pub(crate) async fn serve(worker: &Worker, client: &mut Client) {
 /// Reads the next head and turns it into the request that goes upstream.
 async fn next_request(client: &mut Client, worker: &Worker) -> Result<Request, NoRequest> {
     let ahead = std::mem::take(&mut client.ahead);
-    if !passes_empty_line(client, &ahead) {
-        client.ahead = ahead;
-    }
-    if client.ahead.is_empty() {
+    if ahead.is_empty() || passes_empty_line(client, &ahead) {
         let idle = &worker.settings.timeouts.idle;
         client.deadline.set_idle(if worker.draining.get() { (*idle).min(LAST_CALL) } else { *idle });
     } else {
         client.deadline.set(worker.settings.timeouts.head);
-        let ahead = std::mem::take(&mut client.ahead);
         if let Some(request) = parse(client, worker, &ahead)? {
             return Ok(request);
         }
@@ -184,38 +193,31 @@ fn parse(client: &mut Client, worker: &Worker, bytes: &[u8]) -> Result<Option<Re
     let mut request = Request::new(&head, outgoing, line);
     let rest = &bytes[head.consumed..];
     if !rest.is_empty() {
-        let taken = request
-            .upload
-            .begin(rest, worker)
-            .map_err(|failure| refused_body(request.line.take(), &failure, &head))?;
+        let taken = request.upload.begin(rest, worker).map_err(|failure| {
+            let answered = Answered::to(&head, failure.status()).because(&failure);
+            NoRequest::Answered(Box::new(Answered { line: request.line.take(), ..answered }))
+        })?;
         client.ahead.extend_from_slice(&rest[taken..]);
     }
     Ok(Some(request))
-}
-
-fn refused_body(line: Option<Box<LoggedLine>>, failure: &Failure, head: &RequestHead<'_>) -> NoRequest {
-    let (status, problem) = (failure.status(), Some(failure.to_string()));
-    let (json, to_head) = (head.prefers_json, head.method == b"HEAD");
-    NoRequest::Answered(Box::new(Answered { status, problem, content: None, json, to_head, line }))
 }
 
 /// What never goes upstream: bodies that are announced too large, and what was to be forwarded no further (RFC 9110
 /// §7.6.2).
 #[inline]
 fn answered_here(head: &RequestHead<'_>, worker: &Worker) -> Option<Answered> {
-    let (json, to_head) = (head.prefers_json, head.method == b"HEAD");
     if let (BodyLength::Exactly(bytes), Some(most)) = (head.body, worker.settings.most_body_bytes)
         && bytes > most
     {
-        let problem = Some(Failure::BodyTooLarge.to_string());
-        return Some(Answered { status: 413, problem, content: None, json, to_head, line: None });
+        let failure = Failure::BodyTooLarge;
+        return Some(Answered::to(head, failure.status()).because(&failure));
     }
     (head.max_forwards == Some(0)).then(|| {
         let mut content = Vec::new();
         if head.method == b"TRACE" {
             write_trace(head, &mut content);
         }
-        Answered { status: 200, problem: None, content: Some(content), json, to_head, line: None }
+        Answered { content: Some(content), ..Answered::to(head, 200) }
     })
 }
 
