@@ -9,6 +9,7 @@
 
 mod body;
 mod chunked;
+mod edits;
 mod fields;
 pub mod forward;
 mod lines;
@@ -20,6 +21,7 @@ mod target;
 
 pub use body::{Body, BodyLength};
 pub use chunked::{BadChunk, Chunked};
+pub use edits::{BadEdit, FieldEdits};
 pub use lines::{Lines, MAX_FIELDS};
 pub use peer::PeerText;
 pub use refusal::{BadAnswer, Refusal};

@@ -1,5 +1,6 @@
 //! What a balancer may be told, checked: from the command line today, from a file later.
 
+mod routing;
 mod size;
 mod upstream;
 
@@ -12,6 +13,10 @@ use berth_model::Query;
 
 use crate::proxy::ProxySettings;
 use crate::telemetry::{AccessFormat, AccessTarget};
+pub use routing::{
+    Action, Backend, Fixed, Instances, Placeholder, Policy, PublicUrl, Route, RouteTimeouts, Routing, Server,
+    SplitKey, StrategyName, Target, Template,
+};
 pub use size::parse_size;
 pub use upstream::Upstream;
 

@@ -6,7 +6,7 @@ use berth_model::{Invalid, Scheme};
 
 /// A server that is named on the command line instead of found through a registry: `localhost:3000`,
 /// `http://localhost:3000` or `https://example.org`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Upstream {
     /// A name or an address, without brackets.
     pub host: String,

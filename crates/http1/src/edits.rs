@@ -1,0 +1,85 @@
+//! What an operator changes in the fields of a message, laid out so that a request costs little.
+
+use thiserror::Error;
+
+use crate::fields::{Field, classify};
+use crate::lines::{Line, TOKEN_BYTES};
+
+/// Fields that are set or removed on the way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FieldEdits {
+    /// The names of all of them, in lower case: what came under these does not go on.
+    dropped: Vec<Box<[u8]>>,
+    /// The lines that are added.
+    added: Box<[u8]>,
+}
+
+/// Why a field cannot be edited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum BadEdit {
+    /// The name is none (RFC 9110 §5.1).
+    #[error("is no field name")]
+    Name,
+    /// The value has bytes that no field may have (RFC 9110 §5.5).
+    #[error("has a value that no field may have")]
+    Value,
+    /// The framing of the message, or the connection, hangs on it, or the balancer writes it itself.
+    #[error("is the balancer's own affair")]
+    Own,
+}
+
+impl FieldEdits {
+    /// Whether nothing is changed.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.dropped.is_empty()
+    }
+
+    /// Sets a field: whatever came under this name is replaced.
+    ///
+    /// # Errors
+    /// Such a field cannot be set.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<(), BadEdit> {
+        let is_visible = |byte: u8| byte == b'\t' || (byte >= b' ' && byte != 0x7f);
+        if !value.bytes().all(is_visible) || value.trim() != value {
+            return Err(BadEdit::Value);
+        }
+        self.remove(name)?;
+        let line = [name.as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat();
+        self.added = [&self.added, line.as_slice()].concat().into();
+        Ok(())
+    }
+
+    /// Removes a field.
+    ///
+    /// # Errors
+    /// Such a field cannot be removed.
+    pub fn remove(&mut self, name: &str) -> Result<(), BadEdit> {
+        let name = name.to_ascii_lowercase().into_bytes();
+        if name.is_empty() || !name.iter().all(|byte| TOKEN_BYTES[usize::from(*byte)]) {
+            return Err(BadEdit::Name);
+        }
+        if !matches!(classify(&name), Field::Other | Field::Accept) || name == b"via" || name == b"trailer" {
+            return Err(BadEdit::Own);
+        }
+        self.dropped.push(name.into());
+        Ok(())
+    }
+
+    /// The lines among these that do not go on, a bit for each.
+    #[inline]
+    pub(crate) fn dropped(&self, head: &[u8], lines: &[Line]) -> u128 {
+        let is_dropped = |line: &Line| {
+            let name = line.name(head);
+            self.dropped.iter().any(|dropped| name.eq_ignore_ascii_case(dropped))
+        };
+        let bits = lines.iter().enumerate().map(|(index, line)| u128::from(is_dropped(line)) << index);
+        if self.is_empty() { 0 } else { bits.fold(0, |all, bit| all | bit) }
+    }
+
+    /// The lines that are added.
+    #[inline]
+    pub(crate) fn added(&self) -> &[u8] {
+        &self.added
+    }
+}
