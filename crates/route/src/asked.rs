@@ -1,5 +1,3 @@
-use std::borrow::Cow;
-
 /// What a table is asked about a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
@@ -7,13 +5,8 @@ pub struct Asked<'a> {
     pub method: &'a [u8],
     /// The Host, as it came: in any case, perhaps with a port.
     pub host: Option<&'a [u8]>,
-    /// The path in the form that [`normal_path`] gives it.
+    /// The path in the form that [`normal_path`](crate::normal_path) gives it.
     pub path: &'a [u8],
     /// What follows the `?`, without it.
     pub query: &'a [u8],
-}
-
-/// The path that a server would take this one for.
-pub fn normal_path(path: &[u8]) -> Cow<'_, [u8]> {
-    Cow::Borrowed(path)
 }

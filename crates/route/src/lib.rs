@@ -1,18 +1,24 @@
 //! Which route a request takes: host, path, method, fields and query. No socket, no clock, no randomness of its own.
 //!
 //! In reading order: [`HostPattern`] and [`PathPattern`] are what a route is written with, a [`Rule`] is a route's
-//! whole condition, the [`Table`] finds the most specific rule for what is [`Asked`], and [`Shares`] spreads the
-//! traffic of one route over several backends.
+//! whole condition, [`normal_path`] brings a request's path into the form that patterns have, the [`Table`] finds the
+//! most specific rule for what is [`Asked`], and [`Shares`] spreads the traffic of one route over several backends.
 
 mod asked;
+mod condition;
+mod excerpt;
 mod host;
+mod normal;
+mod padded;
 mod path;
+mod paths;
 mod rule;
 mod shares;
 mod table;
 
-pub use asked::{Asked, normal_path};
+pub use asked::Asked;
 pub use host::HostPattern;
+pub use normal::normal_path;
 pub use path::PathPattern;
 pub use rule::Rule;
 pub use shares::Shares;

@@ -3,7 +3,16 @@ use std::str::FromStr;
 
 use berth_model::Invalid;
 
+use crate::excerpt::excerpt;
+use crate::normal::{decode_unreserved, normal_path};
+
+/// The most bytes of a pattern, as it is written.
+pub(crate) const MAX_PATTERN_BYTES: usize = 1024;
+
 /// Which paths a route is for: `/health` and no other, or `/api/*` for `/api` and everything below it.
+///
+/// `/api/` is a path of its own, not the same as `/api`; `/*` is every path, and the `*` of `OPTIONS *` as well. A
+/// pattern is kept in the form that [`normal_path`] gives paths.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PathPattern {
     /// The exact path; or what the path begins with, without a slash at its end, so that all paths begin with "".
@@ -22,8 +31,9 @@ impl PathPattern {
     /// # Errors
     /// It is no path.
     pub fn below(text: &str) -> Result<Self, Invalid> {
-        let text = text.strip_suffix('*').unwrap_or(text);
-        Ok(Self { text: text.trim_end_matches('/').to_owned(), prefix: true })
+        let pattern: Self = text.parse()?;
+        let text = pattern.text.strip_suffix('/').unwrap_or(&pattern.text).to_owned();
+        Ok(Self { text, prefix: true })
     }
 
     /// Whether every path that it is for begins with this prefix, whole segments compared.
@@ -36,9 +46,12 @@ impl PathPattern {
 impl FromStr for PathPattern {
     type Err = Invalid;
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        Ok(match text.strip_suffix("/*") {
+        check(text)?;
+        let decoded = decode_unreserved(text.as_bytes());
+        let decoded = String::from_utf8_lossy(&decoded);
+        Ok(match decoded.strip_suffix("/*") {
             Some(prefix) => Self { text: prefix.to_owned(), prefix: true },
-            None => Self { text: text.to_owned(), prefix: false },
+            None => Self { text: decoded.into_owned(), prefix: false },
         })
     }
 }
@@ -48,4 +61,41 @@ impl fmt::Display for PathPattern {
         f.write_str(&self.text)?;
         if self.prefix { f.write_str("/*") } else { Ok(()) }
     }
+}
+
+fn is(text: &str, mend: impl Into<String>) -> Invalid {
+    Invalid::new("path", format!("is {}", excerpt(text)), mend)
+}
+
+fn check(text: &str) -> Result<(), Invalid> {
+    if text.is_empty() {
+        return Err(Invalid::new("path", "is empty", "Write / for the root, or /* for every path."));
+    }
+    if !text.starts_with('/') {
+        return Err(is(text, "Begin it with a slash, such as /api."));
+    }
+    if text.len() > MAX_PATTERN_BYTES {
+        let mend = format!("Write at most {MAX_PATTERN_BYTES} bytes.");
+        return Err(Invalid::new("path", format!("has {} bytes", text.len()), mend));
+    }
+    if text.contains('?') {
+        return Err(is(
+            text,
+            "Leave the query out of the path; its parameters are a condition of their own.",
+        ));
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
+        return Err(is(text, "Percent-encode what is not visible ASCII, and #."));
+    }
+    if text.strip_suffix("/*").unwrap_or(text).contains('*') {
+        let mend = "Write a star only as the last segment: /api/* is /api and everything below it.";
+        return Err(is(text, mend));
+    }
+    // A request never has such segments when it is compared: the route would never be taken.
+    let normal = normal_path(text.as_bytes());
+    if *normal != *decode_unreserved(text.as_bytes()) {
+        let normal = String::from_utf8_lossy(&normal);
+        return Err(is(text, format!("Write it without empty, . and .. segments: {normal}")));
+    }
+    Ok(())
 }

@@ -2,9 +2,13 @@ use std::fmt;
 
 use berth_model::Invalid;
 
+use crate::excerpt::excerpt;
+use crate::path::MAX_PATTERN_BYTES;
 use crate::{HostPattern, PathPattern};
 
 /// The whole condition of a route: a request must fulfil all of it.
+///
+/// One that was written by hand goes through [`Self::checked`] before it is compared with others or used.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Rule {
     /// The host; any if there is none.
@@ -41,16 +45,108 @@ impl Rule {
     /// # Errors
     /// It is neither.
     pub fn advertised(text: &str) -> Result<Self, Invalid> {
-        let (host, path) = text.split_at(text.find('/').unwrap_or(text.len()));
+        if text.len() > MAX_PATTERN_BYTES {
+            let mend = format!("Send at most {MAX_PATTERN_BYTES} bytes.");
+            return Err(Invalid::new("route", format!("has {} bytes", text.len()), mend));
+        }
+        let Some(slash) = text.find('/') else {
+            let mend = "Send a path such as /api, or a host with one such as api.example.com/.";
+            return Err(Invalid::new("route", format!("is {}", excerpt(text)), mend));
+        };
+        let (host, path) = text.split_at(slash);
         let host = if host.is_empty() { None } else { Some(host.parse()?) };
         Ok(Self { host, path: PathPattern::below(path)?, ..Self::any() })
+    }
+
+    /// The rule in the form in which equal rules are equal: names of fields in lower case, everything in order and
+    /// nothing twice.
+    ///
+    /// # Errors
+    /// A method is no token (RFC 9110 §9.1), a field has no name (§5.1) or a value that none can have (§5.5), or a
+    /// parameter has no name.
+    pub fn checked(mut self) -> Result<Self, Invalid> {
+        for method in &self.methods {
+            check_method(method)?;
+        }
+        for (name, value) in &mut self.fields {
+            check_field(name, value)?;
+            name.make_ascii_lowercase();
+        }
+        for (name, value) in &self.query {
+            check_parameter(name, value)?;
+        }
+        self.methods.sort();
+        self.methods.dedup();
+        for pairs in [&mut self.fields, &mut self.query] {
+            pairs.sort();
+            pairs.dedup();
+        }
+        Ok(self)
     }
 }
 
 impl fmt::Display for Rule {
-    /// Host and path: `api.example.com/v1/*`.
+    /// Host and path, and what else must be: `api.example.com/v1/* [GET,HEAD x-a=b ?q=1]`. Rules that differ look
+    /// different: what is not plain is quoted.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.host.as_ref().map_or(Ok(()), |host| host.fmt(f))?;
-        self.path.fmt(f)
+        if let Some(host) = &self.host {
+            host.fmt(f)?;
+        }
+        self.path.fmt(f)?;
+        let methods: Vec<_> = self.methods.iter().map(|method| plain(method)).collect();
+        let methods = (!methods.is_empty()).then(|| methods.join(","));
+        let fields = self.fields.iter().map(|(name, value)| format!("{}={}", plain(name), plain(value)));
+        let query = self.query.iter().map(|(name, value)| format!("?{}={}", plain(name), plain(value)));
+        let more: Vec<_> = methods.into_iter().chain(fields).chain(query).collect();
+        if more.is_empty() { Ok(()) } else { write!(f, " [{}]", more.join(" ")) }
     }
+}
+
+/// The text, quoted if it could be taken for anything around it.
+fn plain(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"\"\\[],=?".contains(&byte);
+    if !text.is_empty() && text.bytes().all(is_plain) { text.to_owned() } else { format!("{text:?}") }
+}
+
+/// `token` of RFC 9110 §5.6.2.
+fn is_token(text: &str) -> bool {
+    let is_tchar = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_tchar)
+}
+
+fn check_method(method: &str) -> Result<(), Invalid> {
+    let refused = |mend: String| Err(Invalid::new("method", format!("is {}", excerpt(method)), mend));
+    if !is_token(method) {
+        return refused("Write a method such as GET.".to_owned());
+    }
+    let upper = method.to_ascii_uppercase();
+    let known = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"];
+    // It would be a method of its own, and no request would ever come with it.
+    if upper != method && known.contains(&upper.as_str()) {
+        return refused(format!("Write {upper}."));
+    }
+    Ok(())
+}
+
+fn check_field(name: &str, value: &str) -> Result<(), Invalid> {
+    if !is_token(name) {
+        let mend = "Write a field's name such as x-version.";
+        return Err(Invalid::new("header", format!("is {}", excerpt(name)), mend));
+    }
+    if value.chars().any(|char| char != '\t' && char.is_control()) || value.trim() != value {
+        let mend = "Write visible text without white space around it.";
+        return Err(Invalid::new("header", format!("{name} has the value {}", excerpt(value)), mend));
+    }
+    Ok(())
+}
+
+fn check_parameter(name: &str, value: &str) -> Result<(), Invalid> {
+    if name.is_empty() {
+        return Err(Invalid::new("query", "has a parameter without a name", "Write its name."));
+    }
+    if name.chars().chain(value.chars()).any(char::is_control) {
+        let shown = format!("has {}={}", excerpt(name), excerpt(value));
+        return Err(Invalid::new("query", shown, "Write visible text, decoded."));
+    }
+    Ok(())
 }
