@@ -1,17 +1,17 @@
 //! The command line.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use berth_balancer::config::{Admin, Settings, Upstream, parse_size};
-use berth_balancer::proxy::{ProxySettings, Timeouts};
+use berth_balancer::config::{
+    Admin, Listen, MostBody, Options, Upstream, parse_admin, parse_ca, parse_listen, parse_most_body,
+    parse_size, parse_time, parse_token,
+};
 use berth_balancer::tls::UpstreamTls;
-use berth_balancer::{AccessFormat, AccessTarget, Limits, OTHER_FILES};
-use berth_client::{RegistryAddress, RegistryList};
+use berth_balancer::{AccessFormat, AccessTarget};
+use berth_client::RegistryList;
 use berth_daemon::LogFormat;
-use berth_model::{Invalid, Query};
-use berth_web::Token;
+use berth_model::Query;
 use clap::Parser;
 use ipnet::IpNet;
 
@@ -20,9 +20,6 @@ const EXAMPLES: &str = "Examples:
   balancer --registry localhost:9090 --service 'web@1.x'
   balancer --upstream localhost:3000,localhost:3001  two servers, no registry
   balancer --port 8000 --access-log -                another port; a line per request on stdout";
-
-/// The default of --admin. Only a port that was asked for must be free.
-const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9099);
 
 /// Forwards HTTP requests to the live instances that a registry lists, each in turn.
 #[derive(Debug, Parser)]
@@ -65,57 +62,57 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_connections: Option<u32>,
 
-    /// The largest request head
-    #[arg(long, value_name = "SIZE", default_value = "64KiB", value_parser = parse_size)]
-    max_head: usize,
+    /// The largest request head [default: 64KiB]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    max_head: Option<usize>,
 
-    /// The longest request target
-    #[arg(long, value_name = "SIZE", default_value = "16KiB", value_parser = parse_size)]
-    max_target: usize,
+    /// The longest request target [default: 16KiB]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    max_target: Option<usize>,
 
-    /// The most fields in a head; 128 at most
-    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u16).range(1..=128))]
-    max_fields: u16,
+    /// The most fields in a head; 128 at most [default: 128]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=128))]
+    max_fields: Option<u16>,
 
-    /// For a connection to an upstream
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_time)]
-    timeout_connect: Duration,
+    /// For a connection to an upstream [default: 2s]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    timeout_connect: Option<Duration>,
 
-    /// For a request head, from its first byte on
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_time)]
-    timeout_head: Duration,
+    /// For a request head, from its first byte on [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    timeout_head: Option<Duration>,
 
-    /// For the head of an answer
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_time)]
-    timeout_answer: Duration,
+    /// For the head of an answer [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    timeout_answer: Option<Duration>,
 
-    /// For silence within a body
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_time)]
-    timeout_body: Duration,
+    /// For silence within a body [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    timeout_body: Option<Duration>,
 
-    /// The largest request body, or none
-    #[arg(long, value_name = "SIZE|none", default_value = "none", value_parser = parse_most_body)]
-    max_body: MostBody,
+    /// The largest request body, or none [default: none]
+    #[arg(long, value_name = "SIZE|none", value_parser = parse_most_body)]
+    max_body: Option<MostBody>,
 
-    /// For a client that does not read
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time)]
-    timeout_send: Duration,
+    /// For a client that does not read [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    timeout_send: Option<Duration>,
 
-    /// For a client connection between two requests
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_time)]
-    timeout_idle: Duration,
+    /// For a client connection between two requests [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    timeout_idle: Option<Duration>,
 
-    /// For silence within a tunnel, such as a WebSocket
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_time)]
-    timeout_tunnel: Duration,
+    /// For silence within a tunnel, such as a WebSocket [default: 1h]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    timeout_tunnel: Option<Duration>,
 
-    /// For an upstream connection between two requests
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time)]
-    timeout_upstream_idle: Duration,
+    /// For an upstream connection between two requests [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    timeout_upstream_idle: Option<Duration>,
 
-    /// How long running requests may take after SIGTERM or Ctrl-C
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time)]
-    grace: Duration,
+    /// How long running requests may take after SIGTERM or Ctrl-C [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    grace: Option<Duration>,
 
     /// Networks whose X-Forwarded-* fields are believed
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
@@ -129,134 +126,51 @@ pub(crate) struct Cli {
     #[arg(long)]
     no_via: bool,
 
-    /// Where a line per request goes: a file, - for stdout, or off
-    #[arg(long, value_name = "FILE|-|off", default_value = "off")]
-    access_log: String,
+    /// Where a line per request goes: a file, - for stdout, or off [default: off]
+    #[arg(long, value_name = "FILE|-|off")]
+    access_log: Option<String>,
 
-    /// How a line of the access log looks
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
-    access_log_format: AccessFormat,
+    /// How a line of the access log looks [default: combined]
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    access_log_format: Option<AccessFormat>,
 
-    /// How the log on stderr looks
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
-    pub(crate) log_format: LogFormat,
+    /// How the log on stderr looks [default: text]
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    log_format: Option<LogFormat>,
 }
 
 impl Cli {
-    /// What clap cannot check: options that need one another.
-    pub(crate) fn check(&self) -> Result<(), String> {
-        match self.admin {
-            Some(Admin::Required(address))
-                if !address.ip().to_canonical().is_loopback()
-                    && self.token.as_deref().is_none_or(str::is_empty) =>
-            {
-                Err(format!(
-                    "an admin port on {address} lets other machines in: add --token, or choose 127.0.0.1"
-                ))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Settings for a process that may open so many files.
-    pub(crate) fn settings(self, open_files: u64) -> Settings {
-        let default = if self.upstream.is_empty() { vec![RegistryAddress::default()] } else { Vec::new() };
-        let registries = RegistryList::united(self.registry, default);
-        let everywhere = |port| SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port);
-        let threads = self.threads.map_or_else(
-            || std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-            usize::from,
-        );
-        Settings {
-            listen: self.listen.unwrap_or_else(|| everywhere(self.port.unwrap_or(8080))),
-            listen_anyhow: self.listen.is_none(),
-            admin: self.admin.unwrap_or(Admin::Preferred(DEFAULT_ADMIN)),
-            token: self.token.filter(|token| !token.is_empty()),
-            registries,
-            query: self.service,
-            upstreams: self.upstream,
-            threads,
-            most_connections: most_connections(self.max_connections, open_files),
-            open_files: usize::try_from(open_files).unwrap_or(usize::MAX),
-            proxy: ProxySettings {
-                limits: Limits {
-                    head_bytes: self.max_head,
-                    target_bytes: self.max_target,
-                    fields: usize::from(self.max_fields),
-                },
-                timeouts: Timeouts {
-                    connect: self.timeout_connect,
-                    head: self.timeout_head,
-                    answer: self.timeout_answer,
-                    body: self.timeout_body,
-                    send: self.timeout_send,
-                    idle: self.timeout_idle,
-                    tunnel: self.timeout_tunnel,
-                    upstream_idle: self.timeout_upstream_idle,
-                },
-                most_body_bytes: self.max_body.0,
-                trusted_proxies: self.trusted_proxies,
-                tls: self.upstream_ca.unwrap_or_default(),
-                via: !self.no_via,
-            },
-            access_log: AccessTarget::parse(&self.access_log),
-            access_format: self.access_log_format,
+    /// What was said on the command line and in the environment.
+    pub(crate) fn options(&self) -> Options {
+        let registry = RegistryList::united(self.registry.clone(), Vec::new());
+        Options {
+            registry: (!registry.is_empty()).then_some(registry),
+            service: self.service.clone(),
+            upstream: (!self.upstream.is_empty()).then(|| self.upstream.clone()),
+            listen: self.listen.map(Listen::on).or_else(|| self.port.map(Listen::everywhere)),
+            admin: self.admin,
+            token: self.token.clone().filter(|token| !token.is_empty()),
+            threads: self.threads,
+            max_connections: self.max_connections,
+            max_head: self.max_head,
+            max_target: self.max_target,
+            max_fields: self.max_fields,
+            max_body: self.max_body,
+            timeout_connect: self.timeout_connect,
+            timeout_head: self.timeout_head,
+            timeout_answer: self.timeout_answer,
+            timeout_body: self.timeout_body,
+            timeout_send: self.timeout_send,
+            timeout_idle: self.timeout_idle,
+            timeout_tunnel: self.timeout_tunnel,
+            timeout_upstream_idle: self.timeout_upstream_idle,
             grace: self.grace,
+            trusted_proxies: (!self.trusted_proxies.is_empty()).then(|| self.trusted_proxies.clone()),
+            upstream_ca: self.upstream_ca.clone(),
+            via: self.no_via.then_some(false),
+            access_log: self.access_log.as_deref().map(AccessTarget::parse),
+            access_log_format: self.access_log_format,
+            log_format: self.log_format,
         }
     }
-}
-
-/// Every client may need an upstream connection too, and some files are open for other reasons.
-fn most_connections(asked: Option<u32>, open_files: u64) -> usize {
-    let open_files = usize::try_from(open_files).unwrap_or(usize::MAX);
-    let allowed = (open_files.saturating_sub(OTHER_FILES) / 2).max(1);
-    asked.map_or(10_000.min(allowed), |asked| usize::try_from(asked).unwrap_or(usize::MAX))
-}
-
-fn parse_listen(text: &str) -> Result<SocketAddr, String> {
-    if let Ok(port) = text.parse::<u16>() {
-        return Ok(SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port));
-    }
-    let spelled = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
-    let address = spelled.as_deref().unwrap_or(text).parse();
-    address.map_err(|_| "write a port or an address and a port, such as 8080 or 127.0.0.1:8080".to_owned())
-}
-
-fn parse_admin(text: &str) -> Result<Admin, String> {
-    match text {
-        "none" => return Ok(Admin::None),
-        // A bare port: what the admin port tells is nobody else's business.
-        port if port.bytes().all(|byte| byte.is_ascii_digit()) => parse_listen(&format!("127.0.0.1:{port}")),
-        address => parse_listen(address),
-    }
-    .map(Admin::Required)
-}
-
-/// An empty variable in the environment is as good as none.
-fn parse_token(text: &str) -> Result<String, Invalid> {
-    if text.is_empty() { Ok(String::new()) } else { text.parse::<Token>().map(|_| text.to_owned()) }
-}
-
-/// The largest body; nothing without a limit.
-#[derive(Clone, Copy, Debug)]
-struct MostBody(Option<u64>);
-
-fn parse_most_body(text: &str) -> Result<MostBody, Invalid> {
-    if text == "none" {
-        return Ok(MostBody(None));
-    }
-    parse_size(text).map(|bytes| MostBody(Some(bytes as u64)))
-}
-
-fn parse_ca(text: &str) -> Result<UpstreamTls, String> {
-    UpstreamTls::trusting(Path::new(text))
-        .map_err(|error| format!("{error}; name a file of certificates in PEM"))
-}
-
-fn parse_time(text: &str) -> Result<Duration, String> {
-    let time = humantime::parse_duration(text).map_err(|error| format!("{error}; write 500ms, 10s or 1h"))?;
-    if time.is_zero() {
-        return Err("a time of 0 would end everything at once; write 500ms, 10s or 1h".to_owned());
-    }
-    Ok(time)
 }

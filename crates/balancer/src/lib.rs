@@ -7,6 +7,7 @@ mod admin;
 pub mod config;
 mod discovery;
 pub mod proxy;
+pub mod routing;
 mod telemetry;
 pub mod tls;
 mod upstreams;
@@ -139,10 +140,9 @@ fn bind_admin(admin: Admin) -> Result<Option<TcpListener>, StartError> {
 /// # Errors
 /// The access log or a worker cannot be started, or the end was forced.
 pub async fn run(bound: Bound, settings: Settings, shutdown: Shutdown) -> Result<(), StartError> {
-    let published = Arc::new(Published::new(upstreams::nobody(subject(&settings), fastrand::u64(..))));
     let log = AccessLog::open(&settings.access_log, settings.access_format)
         .map_err(|error| StartError::AccessLog(settings.access_log.clone(), error))?;
-    let mut heard = follow(&settings, &published);
+    let (published, mut heard) = follow(&settings);
     let cells: Vec<Arc<Cells>> = bound.listeners.iter().map(|_| Arc::default()).collect();
     let admin = bound.admin.map(|listener| {
         let dropped = log.as_ref().map(AccessLog::dropped).unwrap_or_default();
@@ -179,32 +179,20 @@ pub async fn run(bound: Bound, settings: Settings, shutdown: Shutdown) -> Result
     Ok(())
 }
 
-/// Whom a client is told about when nobody can serve it.
-fn subject(settings: &Settings) -> Arc<str> {
-    match &settings.query {
-        Some(query) => format!("service {query}").into(),
-        None if settings.registries.is_empty() => "the given upstreams".into(),
-        None => "any service".into(),
-    }
-}
-
-fn follow(settings: &Settings, published: &Arc<Published>) -> watch::Receiver<bool> {
+/// Begins to follow the sources.
+fn follow(settings: &Settings) -> (Arc<Published>, watch::Receiver<bool>) {
     let clock = RunningClock::start();
     let ticking = clock.clone();
     tokio::spawn(async move { ticking.drive(|_, _| {}).await });
-    let sources = Sources {
-        registries: settings.registries.clone(),
-        token: settings.token.clone(),
-        query: settings.query.clone(),
-        upstreams: settings.upstreams.clone(),
-    };
     let (said, waiting) = mpsc::channel(WAITING_UPDATES);
     let (heard, is_heard) = watch::channel(false);
-    let mixes = settings.query.is_none();
-    let upstreams = Upstreams::new(sources.authorities(), Arc::clone(published), clock, mixes);
-    tokio::spawn(upstreams.secured_by(settings.proxy.tls.clone()).run(waiting, heard));
-    sources.follow(&said);
-    is_heard
+    let (_replan, plans) = mpsc::channel(1);
+    let plan = Sources::new(said, settings.token.clone()).follow(settings);
+    let entropy = fastrand::u64(..);
+    let published = Arc::new(Published::new(upstreams::nobody(&plan, entropy)));
+    let upstreams = Upstreams::new(plan, Arc::clone(&published), clock, entropy);
+    tokio::spawn(upstreams.run(waiting, plans, heard));
+    (published, is_heard)
 }
 
 fn serve_admin(
@@ -253,13 +241,11 @@ fn start_workers(
     log: Option<&AccessLog>,
     shutdown: &Shutdown,
 ) -> Result<JoinSet<io::Result<()>>, StartError> {
-    let proxy = Arc::new(settings.proxy.clone());
     let most_connections = settings.most_connections.div_ceil(settings.threads).max(1);
     let mut workers = JoinSet::new();
     for ((index, listener), cells) in listeners.into_iter().enumerate().zip(cells) {
         let start = worker::Start {
             listener,
-            settings: Arc::clone(&proxy),
             published: Arc::clone(published),
             cells: Arc::clone(cells),
             access_log: log.map(AccessLog::for_worker),

@@ -2,7 +2,7 @@
 
 use crate::fields::{Field, members, protocols};
 use crate::lines::Line;
-use crate::{BodyLength, RequestHead, ResponseHead, Version};
+use crate::{BodyLength, FieldEdits, RequestHead, ResponseHead, Version};
 
 /// What the upstream is told about the connection that a request came on, and how it is traced.
 #[derive(Clone, Copy, Debug)]
@@ -21,9 +21,25 @@ pub struct Origin<'a> {
     pub entropy: [u64; 3],
 }
 
+/// What the operator changes in a request head on its way.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestEdits<'a> {
+    /// The request target in place of the client's, in pieces; its bytes may all stand in a request line.
+    pub target: Option<[&'a [u8]; 4]>,
+    /// The Host in place of the client's, which is told as `X-Forwarded-Host` all the same.
+    pub host: Option<&'a [u8]>,
+    /// Fields that are set or removed.
+    pub fields: &'a FieldEdits,
+}
+
 /// Appends the request head that goes upstream: HTTP/1.1, without the fields of one hop, with the forwarding
-/// fields of DESIGN §5. Path, query and every other field stay as they came.
-pub fn write_request(head: &RequestHead<'_>, origin: &Origin<'_>, out: &mut Vec<u8>) {
+/// fields of DESIGN §5. Path, query and every other field stay as they came, but for the edits.
+pub fn write_request(
+    head: &RequestHead<'_>,
+    origin: &Origin<'_>,
+    edits: Option<&RequestEdits<'_>>,
+    out: &mut Vec<u8>,
+) {
     let host = head.host.unwrap_or(origin.fallback_host.as_bytes());
     let mut dropped = head.dropped;
     if !origin.trusted {
@@ -42,18 +58,27 @@ pub fn write_request(head: &RequestHead<'_>, origin: &Origin<'_>, out: &mut Vec<
     if head.max_forwards.is_some() {
         dropped |= lines_of(head.lines, Field::MaxForwards);
     }
+    let (mut target, mut new_host) = (None, None);
+    if let Some(edits) = edits {
+        dropped |= edits.fields.dropped(head.bytes, head.lines);
+        (target, new_host) = (edits.target, edits.host);
+    }
+    if new_host.is_some() {
+        dropped |= lines_of(head.lines, Field::Host);
+    }
     out.reserve(head.bytes.len() + 384);
-    let rewritten = head.version == Version::Http10 || head.absolute;
+    let rewritten = head.version == Version::Http10 || head.absolute || target.is_some();
     if rewritten {
         let slash: &[u8] = if head.target.first() == Some(&b'?') { b"/" } else { b"" };
-        for part in [head.method, b" ", slash, head.target, b" HTTP/1.1\r\n"] {
+        let [first, second, third, fourth] = target.unwrap_or([slash, head.target, b"", b""]);
+        for part in [head.method, b" ", first, second, third, fourth, b" HTTP/1.1\r\n"] {
             out.extend_from_slice(part);
         }
     }
     let from = if rewritten { fields_start(head) } else { 0 };
     copy_lines(head.bytes, from, head.lines, dropped, out);
-    if head.absolute || head.host.is_none() {
-        line(out, b"Host", host);
+    if head.absolute || head.host.is_none() || new_host.is_some() {
+        line(out, b"Host", new_host.unwrap_or(host));
     }
     write_one_hop(head, out);
     if origin.trusted && head.claims != 0 {
@@ -70,6 +95,9 @@ pub fn write_request(head: &RequestHead<'_>, origin: &Origin<'_>, out: &mut Vec<
         out.extend_from_slice(via);
     }
     write_ids(head, origin.entropy, out);
+    if let Some(edits) = edits {
+        out.extend_from_slice(edits.fields.added());
+    }
     out.extend_from_slice(b"\r\n");
 }
 
@@ -223,15 +251,24 @@ pub fn passes_unchanged(head: &ResponseHead<'_>, client: Downstream) -> bool {
 }
 
 /// Appends the answer head that goes to the client: HTTP/1.1 (RFC 9110 §6.2: an intermediary sends its own
-/// version), without the fields of one hop. A client of HTTP/1.0 is not told of chunks: it does not know them.
-pub fn write_response(head: &ResponseHead<'_>, client: Downstream, out: &mut Vec<u8>) {
-    let mut dropped = head.dropped;
+/// version), without the fields of one hop, and with the edits. A client of HTTP/1.0 is not told of chunks: it does
+/// not know them.
+pub fn write_response(
+    head: &ResponseHead<'_>,
+    client: Downstream,
+    edits: Option<&FieldEdits>,
+    out: &mut Vec<u8>,
+) {
+    let mut dropped = head.dropped | edits.map_or(0, |edits| edits.dropped(head.bytes, head.lines));
     if client.version == Version::Http10 {
         dropped |= lines_of(head.lines, Field::TransferEncoding);
     }
     out.reserve(head.bytes.len() + 64);
     out.extend_from_slice(b"HTTP/1.1");
     copy_lines(head.bytes, b"HTTP/1.1".len(), head.lines, dropped, out);
+    if let Some(edits) = edits {
+        out.extend_from_slice(edits.added());
+    }
     if let Some(chosen) = head.upgrade {
         write_upgrade(chosen, out);
     }
@@ -256,8 +293,15 @@ pub fn write_answer(answer: &Answer<'_>, out: &mut Vec<u8>) {
     out.push(b' ');
     out.extend_from_slice(answer.reason.as_bytes());
     out.extend_from_slice(b"\r\n");
-    line(out, b"Content-Type", answer.content_type.as_bytes());
-    line(out, b"Content-Length", digits.format(answer.body.len()).as_bytes());
+    // RFC 9110 §8.6, §15.3.5, §15.4.5: these have no body, and say nothing of its length.
+    let bodiless = matches!(answer.status, 204 | 304);
+    if !bodiless {
+        if !answer.content_type.is_empty() {
+            line(out, b"Content-Type", answer.content_type.as_bytes());
+        }
+        line(out, b"Content-Length", digits.format(answer.body.len()).as_bytes());
+    }
+    out.extend_from_slice(answer.fields);
     if let Some(seconds) = answer.retry_after_s {
         line(out, b"Retry-After", digits.format(seconds).as_bytes());
     }
@@ -267,7 +311,7 @@ pub fn write_answer(answer: &Answer<'_>, out: &mut Vec<u8>) {
         line(out, b"Connection", b"keep-alive");
     }
     out.extend_from_slice(b"\r\n");
-    if !answer.to_head {
+    if !answer.to_head && !bodiless {
         out.extend_from_slice(answer.body);
     }
 }
@@ -281,8 +325,10 @@ pub struct Answer<'a> {
     pub reason: &'a str,
     /// Seconds after which another try may help.
     pub retry_after_s: Option<u32>,
-    /// What the body is.
+    /// What the body is; not said if it is empty.
     pub content_type: &'a str,
+    /// Further field lines, each with its line break.
+    pub fields: &'a [u8],
     /// What the client is told.
     pub body: &'a [u8],
     /// Whether it answers a HEAD, so that the body is only announced.

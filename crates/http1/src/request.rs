@@ -162,6 +162,25 @@ impl<'a> RequestHead<'a> {
         })
     }
 
+    /// The value of the first cookie with this name (RFC 6265 §4.2.1).
+    pub fn cookie(&self, name: &str) -> Option<&'a [u8]> {
+        let fields = self.lines.iter().filter(|line| line.name(self.bytes).eq_ignore_ascii_case(b"cookie"));
+        let mut pairs = fields.flat_map(|line| line.value(self.bytes).split(|byte| *byte == b';'));
+        pairs.find_map(|pair| {
+            let value = pair.trim_ascii().strip_prefix(name.as_bytes())?;
+            value.strip_prefix(b"=")
+        })
+    }
+
+    /// Whether it has a field of this name with this value.
+    pub fn has_field(&self, name: &str, value: &str) -> bool {
+        let is_it = |line: &Line| {
+            line.value(self.bytes) == value.as_bytes()
+                && line.name(self.bytes).eq_ignore_ascii_case(name.as_bytes())
+        };
+        self.lines.iter().any(is_it)
+    }
+
     /// The value of the first field with this name.
     pub fn field(&self, name: &str) -> Option<&'a [u8]> {
         let line = self.lines.iter().find(|line| line.name(self.bytes).eq_ignore_ascii_case(name.as_bytes()));

@@ -1,24 +1,25 @@
-//! What a balancer may be told, checked: from the command line today, from a file later.
+//! What a balancer may be told, checked: by flags, by the environment, and by a file.
 
-mod routing;
+mod default;
+mod grammar;
+mod options;
 mod size;
-mod upstream;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use berth_client::RegistryAddress;
-use berth_model::Query;
 
-use crate::proxy::ProxySettings;
-use crate::telemetry::{AccessFormat, AccessTarget};
-pub use routing::{
-    Action, Backend, Fixed, Instances, Placeholder, Policy, PublicUrl, Route, RouteTimeouts, Routing, Server,
-    SplitKey, StrategyName, Target, Template,
+pub use crate::routing::{
+    Action, Backend, Fixed, Instances, Placeholder, Policy, ProxySettings, PublicUrl, Route, RouteTimeouts,
+    Routing, Server, SplitKey, StrategyName, Target, Template, Upstream,
 };
+use crate::telemetry::{AccessFormat, AccessTarget};
+pub use default::default_routing;
+pub use grammar::{MostBody, parse_admin, parse_ca, parse_listen, parse_most_body, parse_time, parse_token};
+pub use options::{Listen, Options, Unsettled, settle};
 pub use size::parse_size;
-pub use upstream::Upstream;
 
 /// Where the admin port is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,10 +45,6 @@ pub struct Settings {
     pub token: Option<String>,
     /// Registries that are followed, all at once.
     pub registries: Vec<RegistryAddress>,
-    /// Which instances are served; all if there is none.
-    pub query: Option<Query>,
-    /// Upstreams beside those of the registries.
-    pub upstreams: Vec<Upstream>,
     /// Worker threads; each has its own listener and connections.
     pub threads: usize,
     /// Client connections at once, over all workers.
@@ -62,6 +59,21 @@ pub struct Settings {
     pub access_format: AccessFormat,
     /// How long requests may take to end after the first signal.
     pub grace: Duration,
+    /// Where requests go.
+    pub routing: Routing,
+}
+
+/// A file that was read.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What it says of the balancer as a whole.
+    pub options: Options,
+    /// Its routes.
+    pub routes: Vec<Route>,
+    /// Their backends.
+    pub backends: Vec<Backend>,
+    /// Whether instances may say what they want to serve, if the file says anything about it.
+    pub advertised_routes: Option<bool>,
 }
 
 impl AccessTarget {

@@ -9,10 +9,10 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::warn;
 
-use crate::config::Upstream;
-use crate::upstreams::{Said, SourceIndex};
+use crate::routing::Upstream;
+use crate::upstreams::{Said, SourceId};
 
-/// The service that upstreams from the command line are part of, for those who look.
+/// The service that upstreams that are named are part of, for those who look.
 const SERVICE: &str = "_upstream";
 
 /// How often a name that cannot be resolved, and a server that does not listen yet, is tried again.
@@ -25,9 +25,9 @@ const LOOK_UP_EVERY: Duration = Duration::from_secs(10);
 /// How long a server on this machine may take to accept a connection.
 const DIAL_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Resolves an upstream that was named on the command line and says where it is, whenever that changes. A name that
+/// Resolves a server's name and says where it is, whenever that changes. A name that
 /// cannot be resolved is tried again for ever, and what was known of it holds meanwhile.
-pub(super) async fn follow(source: SourceIndex, upstream: Upstream, said: mpsc::Sender<Said>) {
+pub(super) async fn follow(source: SourceId, upstream: Upstream, said: mpsc::Sender<Said>) {
     if upstream.host.parse::<IpAddr>().is_err() {
         return follow_name(source, &upstream, &said, |host, port| lookup(host.to_owned(), port)).await;
     }
@@ -44,7 +44,7 @@ async fn lookup(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
 }
 
 async fn follow_name<F: Future<Output = io::Result<Vec<SocketAddr>>>>(
-    source: SourceIndex,
+    source: SourceId,
     upstream: &Upstream,
     said: &mpsc::Sender<Said>,
     resolve: impl Fn(&str, u16) -> F,
@@ -79,12 +79,7 @@ fn is_here(addresses: &[SocketAddr]) -> bool {
 }
 
 /// Names the address of this machine on which the server listens. Until it does, the first is named.
-async fn follow_here(
-    source: SourceIndex,
-    upstream: &Upstream,
-    said: &mpsc::Sender<Said>,
-    here: &[SocketAddr],
-) {
+async fn follow_here(source: SourceId, upstream: &Upstream, said: &mpsc::Sender<Said>, here: &[SocketAddr]) {
     let mut told = false;
     loop {
         if let Some(accepting) = first_accepting(here).await {
@@ -106,7 +101,7 @@ async fn first_accepting(addresses: &[SocketAddr]) -> Option<SocketAddr> {
     None
 }
 
-async fn say(source: SourceIndex, said: &mpsc::Sender<Said>, upstream: &Upstream, addresses: &[SocketAddr]) {
+async fn say(source: SourceId, said: &mpsc::Sender<Said>, upstream: &Upstream, addresses: &[SocketAddr]) {
     let Ok(service) = SERVICE.parse::<ServiceName>() else { return };
     let instances: Vec<Instance> =
         addresses.iter().filter_map(|address| instance(&service, upstream, *address)).collect();

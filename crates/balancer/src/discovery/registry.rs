@@ -4,11 +4,11 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::filter::Filter;
-use crate::upstreams::{Said, SourceIndex};
+use crate::upstreams::{Said, SourceId};
 
 /// Follows one registry for ever and passes on what concerns us.
 pub(super) async fn follow(
-    source: SourceIndex,
+    source: SourceId,
     address: RegistryAddress,
     token: Option<String>,
     mut filter: Filter,

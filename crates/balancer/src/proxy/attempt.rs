@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
 use berth_http1::forward::{Downstream, must_unchunk, passes_unchanged, write_response};
-use berth_http1::{Body, ResponseHead};
+use berth_http1::{Body, FieldEdits, ResponseHead};
 use berth_pick::{Endpoint, InFlight};
 
 use super::answer::{AnswerBody, Answered};
@@ -15,7 +15,8 @@ use super::record::Record;
 use super::request::{Method, Request};
 use super::shared::Worker;
 use super::stream::Stream;
-use super::view::{Chosen, View};
+use super::view::{Candidates, Chosen, Routed};
+use crate::routing::LiveRoute;
 
 /// How often a request is sent again after an endpoint took it and died. A request that kills its server must
 /// not be carried through all of them.
@@ -30,15 +31,33 @@ const MOST_INTERIM: usize = 16;
 /// dies after bytes were sent is tried again only where asking twice is harmless (RFC 9110 §9.2.2).
 pub(crate) async fn send(
     worker: &Worker,
-    view: &View,
     client: &mut Client,
     request: &mut Request,
+    mut first: Option<Chosen>,
     record: &mut Record,
 ) -> Result<Answered, Failure> {
-    let (mut tried, mut unanswered, mut resending, mut distrusted) = (Vec::new(), 0, false, false);
+    let Some(routed) = request.routed.take() else { return Err(Failure::NoRoute) };
+    let sent = send_routed(worker, &routed, client, request, &mut first, record).await;
+    if sent.is_err() {
+        // For whoever tells the client.
+        request.routed = Some(routed);
+    }
+    sent
+}
+
+async fn send_routed(
+    worker: &Worker,
+    routed: &Routed,
+    client: &mut Client,
+    request: &mut Request,
+    first: &mut Option<Chosen>,
+    record: &mut Record,
+) -> Result<Answered, Failure> {
+    let mut candidates = Candidates::of(routed);
+    let (mut tried, mut unanswered, mut resending, mut distrusted) = (false, 0, false, false);
     loop {
-        let Some(chosen) = Chosen::next(view, &tried) else {
-            return Err(match (tried.is_empty(), unanswered) {
+        let Some(chosen) = first.take().or_else(|| candidates.next()) else {
+            return Err(match (!tried, unanswered) {
                 (true, _) => Failure::NoEndpoint,
                 (false, 0) if distrusted => Failure::AllDistrusted,
                 (false, 0) => Failure::AllUnreachable,
@@ -48,10 +67,10 @@ pub(crate) async fn send(
         if std::mem::take(&mut resending) {
             worker.cells.resent.add(1);
         }
-        let index = chosen.index;
+        let place = chosen.place();
         record.chosen(chosen.address());
         let endpoint = InFlight::begin(chosen);
-        match on_endpoint(worker, client, request, &endpoint, record).await {
+        match on_endpoint(worker, routed.route(), client, request, &endpoint, record).await {
             Ok((upstream, answer)) => return Ok(Answered { endpoint, upstream, answer }),
             Err(Failure::Connect(cause)) => {
                 worker.cells.connect_failed.add(1);
@@ -70,7 +89,8 @@ pub(crate) async fn send(
             }
             Err(failure) => return Err(failure),
         }
-        tried.push(index);
+        candidates.failed(place);
+        tried = true;
     }
 }
 
@@ -84,16 +104,18 @@ fn may_send_again(request: &mut Request, allows: fn(Method) -> bool) -> bool {
 /// One endpoint: on an idle connection if there is one, else, or if that one turns out dead, on a new one.
 async fn on_endpoint(
     worker: &Worker,
+    route: &LiveRoute,
     client: &mut Client,
     request: &mut Request,
     endpoint: &Endpoint,
     record: &mut Record,
 ) -> Result<(Stream, AnswerBody), Failure> {
-    if endpoint.authority().is_some() || request.upload.is_addressed() {
+    let is_addressed = route.edits.as_ref().is_some_and(|edits| edits.rewrite_host.is_some());
+    if !is_addressed && (endpoint.authority().is_some() || request.upload.is_addressed()) {
         request.upload.address_to(endpoint.authority());
     }
     if let Some(mut upstream) = worker.pool.take(endpoint.key()) {
-        match wait(worker, client, request, &mut upstream, record).await {
+        match wait(worker, route, client, request, &mut upstream, record).await {
             // It closed just as we sent: nobody's fault, and not a failure of the endpoint.
             Err(Failure::NoAnswer) if may_send_again(request, Method::is_idempotent) => {
                 worker.cells.stale.add(1);
@@ -103,28 +125,32 @@ async fn on_endpoint(
     }
     // On the heap: a client that waits for its next request should not carry the room for it.
     let mut upstream = Box::pin(connect::to(worker, client, endpoint)).await?;
-    let answer = wait(worker, client, request, &mut upstream, record).await?;
+    let answer = wait(worker, route, client, request, &mut upstream, record).await?;
     Ok((upstream, answer))
 }
 
 /// Sends the request on one connection and waits for the head of the final answer.
 async fn wait(
     worker: &Worker,
+    route: &LiveRoute,
     client: &mut Client,
     request: &mut Request,
     upstream: &mut Stream,
     record: &mut Record,
 ) -> Result<AnswerBody, Failure> {
-    let timeouts = &worker.settings.timeouts;
+    let timeouts = client.timeouts;
     client.deadline.set(if request.upload.is_read() { timeouts.answer } else { timeouts.body });
     client.deadline.look_later();
     let (early, interim, watches) = (Vec::new(), 0, false);
-    let mut wait = Wait { worker, client, request, upstream, record, early, interim, watches };
+    let edits = route.response_headers.as_ref();
+    let mut wait = Wait { worker, edits, client, request, upstream, record, early, interim, watches };
     poll_fn(|cx| wait.poll(cx)).await
 }
 
 struct Wait<'a> {
     worker: &'a Worker,
+    /// What is changed in the answer.
+    edits: Option<&'a FieldEdits>,
     client: &'a mut Client,
     request: &'a mut Request,
     upstream: &'a mut Stream,
@@ -228,7 +254,7 @@ impl Wait<'_> {
         }
         let mut outgoing = self.worker.buffers.take();
         let client = Downstream { version: self.request.version, keep_alive: true };
-        write_response(head, client, &mut outgoing);
+        write_response(head, client, None, &mut outgoing);
         let sent = self.client.outlet.send(&mut self.client.stream, cx, &outgoing);
         self.worker.buffers.give(outgoing);
         sent.map_err(|_| Failure::ClientGone)
@@ -247,7 +273,8 @@ impl Wait<'_> {
             return Err(Failure::BadAnswer("it switches to a protocol that nobody asked for"));
         }
         let mut outgoing = self.worker.buffers.take();
-        write_response(head, Downstream { version: self.request.version, keep_alive: true }, &mut outgoing);
+        let client = Downstream { version: self.request.version, keep_alive: true };
+        write_response(head, client, self.edits, &mut outgoing);
         outgoing.extend_from_slice(&bytes[head.bytes.len()..]);
         self.record.answered(head.status);
         let sent = self.client.outlet.send(&mut self.client.stream, cx, &outgoing);
@@ -276,12 +303,12 @@ impl Wait<'_> {
         let length = head.bytes.len();
         self.record.answered(head.status);
         let outlet = &mut self.client.outlet;
-        let sent = if passes_unchanged(head, client) {
+        let sent = if self.edits.is_none() && passes_unchanged(head, client) {
             let taken = answer.take(&bytes[length..]).map_err(Failure::BadAnswer)?;
             outlet.send(&mut self.client.stream, cx, &bytes[..length + taken])
         } else {
             let mut outgoing = self.worker.buffers.take();
-            write_response(head, client, &mut outgoing);
+            write_response(head, client, self.edits, &mut outgoing);
             answer.append(&bytes[length..], &mut outgoing).map_err(Failure::BadAnswer)?;
             let sent = outlet.send(&mut self.client.stream, cx, &outgoing);
             self.worker.buffers.give(outgoing);

@@ -3,7 +3,6 @@
 use std::future::poll_fn;
 use std::net::{SocketAddr, TcpStream};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use berth_http1::PeerText;
 
@@ -11,10 +10,11 @@ use super::deadlines::{Deadline, LAST_CALL};
 use super::outlet::Outlet;
 use super::shared::Worker;
 use super::stream::Stream;
+use crate::routing::{Millis, StepTimeouts};
 
 /// After a last answer, what the client still sends is read and dropped for so long, or until it pauses: closing
 /// with unread bytes would reset the connection, and the client might never see the answer.
-pub(crate) const LONGEST_DISCARD: Duration = Duration::from_secs(30);
+pub(crate) const LONGEST_DISCARD: Millis = Millis::of_secs(30);
 
 /// The client's side of an exchange.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub(crate) struct Client {
     /// What the client has not taken yet.
     pub(crate) outlet: Outlet,
     pub(crate) deadline: Deadline,
+    /// How long each step of its present request may take; of the last one between two.
+    pub(crate) timeouts: StepTimeouts,
     /// The client's address, as text.
     pub(crate) peer: PeerText,
     /// Whether it may say whom it forwards for.
@@ -54,8 +56,9 @@ impl Client {
             passed_line: false,
             outlet: Outlet::default(),
             deadline: worker.deadlines.register(),
+            timeouts: worker.timeouts(),
             peer: PeerText::of(peer.ip()),
-            trusted: worker.settings.trusts(peer.ip()),
+            trusted: worker.view().general.trusts(peer.ip()),
         }
     }
 
@@ -63,7 +66,7 @@ impl Client {
     pub(crate) async fn answer(&mut self, worker: &Worker, write: impl FnOnce(&mut Vec<u8>)) -> bool {
         let mut bytes = worker.buffers.take();
         write(&mut bytes);
-        self.deadline.set(worker.settings.timeouts.send);
+        self.deadline.set(self.timeouts.send);
         let begun = poll_fn(|cx| Poll::Ready(self.outlet.send(&mut self.stream, cx, &bytes))).await;
         worker.buffers.give(bytes);
         if begun.is_err() {
@@ -78,12 +81,12 @@ impl Client {
 
     /// Closes after the last answer, so that the client gets all of it also when it is still sending, which it may
     /// for so long.
-    pub(crate) async fn close(&mut self, worker: &Worker, longest: Duration) {
+    pub(crate) async fn close(&mut self, worker: &Worker, longest: Millis) {
         // What is read directly could keep the thread for as long as the client goes on.
         if !self.stream.can_be_joined() || poll_fn(|cx| self.stream.poll_end(cx)).await.is_err() {
             return;
         }
-        let end_ms = worker.deadlines.now_ms() + longest.as_millis() as u64;
+        let end_ms = worker.deadlines.now_ms() + longest.get();
         self.deadline.set(LAST_CALL);
         poll_fn(|cx| {
             let mut scratch = worker.scratch.borrow_mut();

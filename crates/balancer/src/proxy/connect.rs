@@ -16,7 +16,7 @@ use super::stream::Stream;
 
 /// Connects, within the time for it; to an endpoint that speaks https, TLS included.
 pub(crate) async fn to(worker: &Worker, client: &Client, endpoint: &Endpoint) -> Result<Stream, Failure> {
-    client.deadline.set(worker.settings.timeouts.connect);
+    client.deadline.set(client.timeouts.connect);
     let connecting = in_time(client, TcpStream::connect(endpoint.address()));
     let stream = connecting.await.map_err(Failure::Connect)?;
     // Without the option small requests are slower, not wrong.
@@ -24,7 +24,8 @@ pub(crate) async fn to(worker: &Worker, client: &Client, endpoint: &Endpoint) ->
     if endpoint.identity().scheme == Scheme::Http {
         return Ok(Stream::Plain(stream));
     }
-    let handshake = in_time(client, worker.settings.tls.connect(endpoint, stream));
+    let tls = worker.view().general.tls.clone();
+    let handshake = in_time(client, tls.connect(endpoint, stream));
     handshake.await.map(Stream::tls).map_err(Failure::Handshake)
 }
 

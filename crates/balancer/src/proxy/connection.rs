@@ -4,17 +4,23 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::task::{Context, Poll, ready};
 
-use berth_http1::forward::{Answer, Downstream, Origin, write_answer, write_request, write_trace};
+use berth_http1::forward::{
+    Answer, Downstream, Origin, RequestEdits, write_answer, write_request, write_trace,
+};
 use berth_http1::{BodyLength, RequestHead, Version};
+use berth_route::normal_path;
 
 use super::client::{Client, LONGEST_DISCARD, Next};
 use super::deadlines::LAST_CALL;
 use super::exchange;
 use super::failure::Failure;
+use super::own;
 use super::record;
 use super::reply::Reply;
 use super::request::Request;
 use super::shared::Worker;
+use super::view::Routed;
+use crate::routing::{Edits, Millis, split_query};
 use crate::telemetry::LoggedLine;
 
 /// What came instead of a request that goes upstream.
@@ -100,10 +106,10 @@ pub(crate) async fn serve(worker: &Worker, client: &mut Client) {
 async fn next_request(client: &mut Client, worker: &Worker) -> Result<Request, NoRequest> {
     let ahead = std::mem::take(&mut client.ahead);
     if ahead.is_empty() || passes_empty_line(client, &ahead) {
-        let idle = &worker.settings.timeouts.idle;
-        client.deadline.set_idle(if worker.draining.get() { (*idle).min(LAST_CALL) } else { *idle });
+        let idle = Millis::from(worker.view().general.timeouts.idle);
+        client.deadline.set_idle(if worker.draining.get() { idle.min(LAST_CALL) } else { idle });
     } else {
-        client.deadline.set(worker.settings.timeouts.head);
+        client.deadline.set(worker.view().general.timeouts.head.into());
         if let Some(request) = parse(client, worker, &ahead)? {
             return Ok(request);
         }
@@ -138,14 +144,14 @@ fn poll_request(
             if let Some(request) = parse(client, worker, bytes)? {
                 return Poll::Ready(Ok(request));
             }
-            client.deadline.set(worker.settings.timeouts.head);
+            client.deadline.set(worker.view().general.timeouts.head.into());
             client.ahead.extend_from_slice(bytes);
             continue;
         }
         // A head that trickles in is parsed again only where a line ends, and it has few lines: the work
         // stays bounded however small the pieces are.
-        let worth_it =
-            bytes.contains(&b'\n') || client.ahead.len() + bytes.len() > worker.settings.limits.target_bytes;
+        let most_target_bytes = worker.view().general.limits.target_bytes;
+        let worth_it = bytes.contains(&b'\n') || client.ahead.len() + bytes.len() > most_target_bytes;
         let mut ahead = std::mem::take(&mut client.ahead);
         ahead.extend_from_slice(bytes);
         if worth_it && let Some(request) = parse(client, worker, &ahead)? {
@@ -158,7 +164,8 @@ fn poll_request(
 /// Parses a head at the front of `bytes`, and keeps what lies behind the request for the next one.
 fn parse(client: &mut Client, worker: &Worker, bytes: &[u8]) -> Result<Option<Request>, NoRequest> {
     let mut lines = worker.lines.borrow_mut();
-    let head = RequestHead::parse(bytes, &mut lines, &worker.settings.limits)
+    let view = worker.view();
+    let head = RequestHead::parse(bytes, &mut lines, &view.general.limits)
         .map_err(|refusal| NoRequest::refused(refusal.status(), refusal.to_string()))?;
     if client.passed_line && bytes.first() == Some(&b'\r') {
         return Err(NoRequest::refused(
@@ -170,7 +177,10 @@ fn parse(client: &mut Client, worker: &Worker, bytes: &[u8]) -> Result<Option<Re
     client.passed_line = false;
     let entropy = worker.entropy();
     let line = worker.access_log.is_some().then(|| LoggedLine::of(&head, entropy));
-    if let Some(answered) = answered_here(&head, worker) {
+    let via = view.general.via;
+    let routed = Routed::find(view, &head);
+    let most_bytes = routed.as_ref().map_or(u64::MAX, |routed| routed.route().most_body_bytes);
+    if let Some(answered) = answered_here(&head, most_bytes) {
         return Err(NoRequest::Answered(Box::new(Answered { line, ..answered })));
     }
     let mut outgoing = worker.buffers.take();
@@ -186,14 +196,19 @@ fn parse(client: &mut Client, worker: &Worker, bytes: &[u8]) -> Result<Option<Re
         scheme: "http",
         trusted: client.trusted,
         fallback_host,
-        via: worker.settings.via,
+        via,
         entropy,
     };
-    write_request(&head, &origin, &mut outgoing);
-    let mut request = Request::new(&head, outgoing, line);
+    client.timeouts = routed.as_ref().map_or_else(|| worker.timeouts(), |routed| routed.route().timeouts);
+    match routed.as_ref().and_then(|routed| routed.route().edits.as_ref()) {
+        None => write_request(&head, &origin, None, &mut outgoing),
+        Some(edits) => write_edited(&head, &origin, edits, &mut outgoing),
+    }
+    let routed = routed.map(|routed| own::locate(routed, &head, fallback_host));
+    let mut request = Request::new(&head, outgoing, routed, line);
     let rest = &bytes[head.consumed..];
     if !rest.is_empty() {
-        let taken = request.upload.begin(rest, worker).map_err(|failure| {
+        let taken = request.upload.begin(rest).map_err(|failure| {
             let answered = Answered::to(&head, failure.status()).because(&failure);
             NoRequest::Answered(Box::new(Answered { line: request.line.take(), ..answered }))
         })?;
@@ -202,12 +217,36 @@ fn parse(client: &mut Client, worker: &Worker, bytes: &[u8]) -> Result<Option<Re
     Ok(Some(request))
 }
 
+/// Writes a head that its route changes. A path whose front changes goes on in its normal form: nothing that was left
+/// in it may lead out of the new one.
+#[cold]
+fn write_edited(head: &RequestHead<'_>, origin: &Origin<'_>, edits: &Edits, outgoing: &mut Vec<u8>) {
+    let (path, query) = split_query(head.target);
+    let (strip, add) = (edits.strip_prefix.as_bytes(), edits.add_prefix.as_bytes());
+    let normal = normal_path(path);
+    let rest = rest_behind(&normal, strip).unwrap_or(&normal);
+    let slash: &[u8] = if rest.is_empty() { b"/" } else { b"" };
+    let changed = (!strip.is_empty() || !add.is_empty()) && path != b"*";
+    let edits = RequestEdits {
+        target: changed.then_some([add, slash, rest, query]),
+        host: edits.rewrite_host.as_deref().map(str::as_bytes),
+        fields: &edits.fields,
+    };
+    write_request(head, origin, Some(&edits), outgoing);
+}
+
+/// What is left of a path without its prefix, which is whole segments.
+fn rest_behind<'a>(path: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
+    let rest = path.strip_prefix(prefix)?;
+    (rest.is_empty() || rest[0] == b'/').then_some(rest)
+}
+
 /// What never goes upstream: bodies that are announced too large, and what was to be forwarded no further (RFC 9110
 /// §7.6.2).
 #[inline]
-fn answered_here(head: &RequestHead<'_>, worker: &Worker) -> Option<Answered> {
-    if let (BodyLength::Exactly(bytes), Some(most)) = (head.body, worker.settings.most_body_bytes)
-        && bytes > most
+fn answered_here(head: &RequestHead<'_>, most_bytes: u64) -> Option<Answered> {
+    if let BodyLength::Exactly(bytes) = head.body
+        && bytes > most_bytes
     {
         let failure = Failure::BodyTooLarge;
         return Some(Answered::to(head, failure.status()).because(&failure));
@@ -234,6 +273,7 @@ async fn answer_here(client: &mut Client, worker: &Worker, answered: &mut Answer
                 reason: "OK",
                 retry_after_s: None,
                 content_type: if body.is_empty() { "text/plain; charset=utf-8" } else { "message/http" },
+                fields: b"",
                 body,
                 to_head: false,
                 client: last,

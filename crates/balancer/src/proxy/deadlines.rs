@@ -11,12 +11,14 @@ use std::time::{Duration, Instant};
 
 use berth_daemon::RunningTime;
 
+use crate::routing::Millis;
+
 /// How often the table is looked through.
 pub(crate) const TICK: Duration = Duration::from_millis(250);
 
 /// How long a connection that waits for its next request may stay once the worker drains: a request that is
 /// already on its way is still served.
-pub(crate) const LAST_CALL: Duration = Duration::from_secs(1);
+pub(crate) const LAST_CALL: Millis = Millis::of_secs(1);
 
 /// The table of one worker.
 #[derive(Debug)]
@@ -68,7 +70,7 @@ impl Deadlines {
 
     /// Shortens the wait of every connection that is between two requests.
     pub(crate) fn last_call(&self) {
-        let last = self.now_ms() + LAST_CALL.as_millis() as u64;
+        let last = self.now_ms() + LAST_CALL.get();
         for slot in self.slots.borrow_mut().iter_mut().filter(|slot| slot.idle) {
             slot.at_ms = slot.at_ms.min(last);
         }
@@ -105,12 +107,12 @@ impl Deadline {
     }
 
     /// Sets the deadline.
-    pub(crate) fn set(&self, after: Duration) {
+    pub(crate) fn set(&self, after: Millis) {
         self.store(after, false);
     }
 
     /// Sets the deadline of a connection that waits for its next request.
-    pub(crate) fn set_idle(&self, after: Duration) {
+    pub(crate) fn set_idle(&self, after: Millis) {
         self.store(after, true);
     }
 
@@ -141,10 +143,9 @@ impl Deadline {
         self.table.slots.borrow()[self.index].at_ms <= self.table.now_ms()
     }
 
-    fn store(&self, after: Duration, idle: bool) {
+    fn store(&self, after: Millis, idle: bool) {
         // The last tick may have been almost a tick ago.
-        let after_ms = u64::try_from((after + TICK).as_millis()).unwrap_or(u64::MAX);
-        let at_ms = self.table.now_ms().saturating_add(after_ms);
+        let at_ms = self.table.now_ms() + after.get() + TICK.as_millis() as u64;
         let slot = &mut self.table.slots.borrow_mut()[self.index];
         slot.at_ms = at_ms;
         slot.idle = idle;

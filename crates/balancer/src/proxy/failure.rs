@@ -7,6 +7,9 @@ use crate::telemetry::Side;
 /// Why an exchange did not go as it should: which side failed, and what the client is told.
 #[derive(Debug, Error)]
 pub(crate) enum Failure {
+    /// No route leads to what was asked for.
+    #[error("no route")]
+    NoRoute,
     /// There is nobody to send it to.
     #[error("no endpoint")]
     NoEndpoint,
@@ -55,6 +58,7 @@ impl Failure {
     /// The sentence for the client; none when it can no longer be told.
     pub(crate) fn sentence(&self, subject: &str) -> Option<String> {
         Some(match self {
+            Failure::NoRoute => "No route leads to this host and path.".into(),
             Failure::NoEndpoint => format!("No instance of {subject} is available."),
             Failure::AllUnreachable | Failure::Connect(_) => {
                 format!("No instance of {subject} accepts a connection.")
@@ -75,6 +79,7 @@ impl Failure {
     /// Which side failed.
     pub(crate) fn side(&self) -> Side {
         match self {
+            Failure::NoRoute => Side::Client,
             Failure::NoEndpoint | Failure::AllUnreachable => Side::Nobody,
             Failure::Connect(_) | Failure::Handshake(_) | Failure::AllDistrusted => Side::Upstream,
             Failure::NoAnswer | Failure::BadAnswer(_) => Side::Upstream,
@@ -87,6 +92,7 @@ impl Failure {
     /// The status for client, log and metrics. 499, as nginx has it, when the client was the one who left.
     pub(crate) fn status(&self) -> u16 {
         match self {
+            Failure::NoRoute => 404,
             Failure::NoEndpoint | Failure::AllUnreachable | Failure::Connect(_) => 503,
             Failure::AllDistrusted | Failure::Handshake(_) => 502,
             Failure::NoAnswer | Failure::BadAnswer(_) | Failure::Truncated(_) => 502,

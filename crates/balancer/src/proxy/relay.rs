@@ -51,7 +51,7 @@ async fn relay(
     request: &mut Request,
     held: &mut Answered,
 ) -> Result<(), Failure> {
-    let timeouts = &worker.settings.timeouts;
+    let timeouts = client.timeouts;
     client.deadline.set(if client.outlet.is_empty() { timeouts.body } else { timeouts.send });
     client.deadline.stop_looking();
     // It may last: it must not hold on to all endpoints that were there when it began.
@@ -95,7 +95,7 @@ fn poll_answer(
     held: &mut Answered,
     splice: &mut Option<Splice>,
 ) -> Poll<Result<(), Failure>> {
-    let timeouts = &worker.settings.timeouts;
+    let timeouts = client.timeouts;
     loop {
         while !client.outlet.is_empty() {
             ready!(client.outlet.poll_piece(&mut client.stream, cx)).map_err(|_| Failure::ClientGone)?;
@@ -107,7 +107,7 @@ fn poll_answer(
             *splice = worker.pipes.splice(unseen, &mut held.upstream, &mut client.stream);
         }
         if let Some(mut piped) = splice.take() {
-            let moved = poll_spliced(cx, worker, client, held, &mut piped);
+            let moved = poll_spliced(cx, client, held, &mut piped);
             if moved.is_pending() {
                 *splice = Some(piped);
             } else {
@@ -130,12 +130,11 @@ fn poll_answer(
 /// Moves what need not be looked at through a pipe, which is empty again at the end.
 fn poll_spliced(
     cx: &mut Context<'_>,
-    worker: &Worker,
     client: &mut Client,
     held: &mut Answered,
     splice: &mut Splice,
 ) -> Poll<Result<(), Failure>> {
-    let timeouts = &worker.settings.timeouts;
+    let timeouts = client.timeouts;
     let (Some(upstream), Some(socket)) = (held.upstream.plain(), client.stream.plain()) else {
         return Poll::Ready(Ok(()));
     };

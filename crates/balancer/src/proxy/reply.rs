@@ -1,5 +1,6 @@
 //! What a client is told by the balancer itself.
 
+use axum::http::StatusCode;
 use berth_http1::forward::{Answer, Downstream, write_answer};
 use serde::Serialize;
 
@@ -39,26 +40,29 @@ impl Reply<'_> {
         let content_type = if self.json { PROBLEM } else { TEXT };
         let retry_after_s = (status == 503).then_some(1);
         write_answer(
-            &Answer { status, reason, retry_after_s, content_type, body: &body, to_head, client },
+            &Answer {
+                status,
+                reason,
+                retry_after_s,
+                content_type,
+                fields: b"",
+                body: &body,
+                to_head,
+                client,
+            },
             out,
         );
     }
 }
 
-/// The reason phrase of a status that the balancer gives itself (RFC 9110 §15).
+/// The reason phrase of a status (RFC 9110 §15); empty for one that nobody knows.
 pub(crate) fn reason_of(status: u16) -> &'static str {
     match status {
-        200 => "OK",
-        400 => "Bad Request",
-        408 => "Request Timeout",
+        // The names that RFC 9110 has given these.
         413 => "Content Too Large",
-        414 => "URI Too Long",
-        431 => "Request Header Fields Too Large",
-        501 => "Not Implemented",
-        502 => "Bad Gateway",
-        503 => "Service Unavailable",
-        504 => "Gateway Timeout",
-        505 => "HTTP Version Not Supported",
-        _ => "Error",
+        422 => "Unprocessable Content",
+        _ => {
+            StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default()
+        }
     }
 }

@@ -3,6 +3,7 @@
 use berth_http1::{RequestHead, Version};
 
 use super::upload::Upload;
+use super::view::Routed;
 use crate::telemetry::LoggedLine;
 
 /// What a method allows when an upstream connection dies (RFC 9110 §9.2).
@@ -49,6 +50,8 @@ pub(crate) struct Request {
     /// The protocols that the client would like to switch to.
     pub(crate) upgrade: Option<Box<[u8]>>,
     pub(crate) upload: Upload,
+    /// Where it goes; none if no route wants it.
+    pub(crate) routed: Option<Routed>,
     /// What the access log tells of it; none when there is no log.
     pub(crate) line: Option<Box<LoggedLine>>,
 }
@@ -57,7 +60,13 @@ impl Request {
     /// Takes from the head all that outlives the poll which parsed it. `outgoing` is the head as it goes
     /// upstream.
     #[inline]
-    pub(crate) fn new(head: &RequestHead<'_>, outgoing: Vec<u8>, line: Option<Box<LoggedLine>>) -> Self {
+    pub(crate) fn new(
+        head: &RequestHead<'_>,
+        outgoing: Vec<u8>,
+        routed: Option<Routed>,
+        line: Option<Box<LoggedLine>>,
+    ) -> Self {
+        let most_bytes = routed.as_ref().map_or(u64::MAX, |routed| routed.route().most_body_bytes);
         Self {
             method: Method::of(head.method),
             version: head.version,
@@ -65,7 +74,8 @@ impl Request {
             expects_continue: head.expects_continue,
             prefers_json: head.prefers_json,
             upgrade: head.upgrade.map(Box::from),
-            upload: Upload::new(outgoing, head.body),
+            upload: Upload::new(outgoing, head.body, most_bytes),
+            routed,
             line,
         }
     }

@@ -11,13 +11,13 @@ use berth_pick::Endpoint;
 use fastrand::Rng;
 use tokio::sync::Notify;
 
-use super::ProxySettings;
 use super::answer::Answered;
 use super::buffers::Buffers;
 use super::deadlines::Deadlines;
 use super::pool::Pool;
 use super::splice::Pipes;
 use super::view::View;
+use crate::routing::StepTimeouts;
 use crate::telemetry::{Cells, WorkerLog};
 use crate::upstreams::Published;
 
@@ -34,7 +34,6 @@ const WARN_EVERY_MS: u64 = 10_000;
 /// What the connections of one worker share. Nothing in it is ever borrowed over an `.await`.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    pub(crate) settings: Arc<ProxySettings>,
     pub(crate) scratch: RefCell<Box<[u8]>>,
     /// The lines of the head that is being parsed.
     pub(crate) lines: RefCell<Lines>,
@@ -62,7 +61,6 @@ pub(crate) struct Worker {
 
 impl Worker {
     pub(crate) fn new(
-        settings: Arc<ProxySettings>,
         published: Arc<Published>,
         cells: Arc<Cells>,
         access_log: Option<WorkerLog>,
@@ -71,7 +69,6 @@ impl Worker {
         let view = Rc::new(published.current());
         cells.generation.set(view.generation);
         Self {
-            settings,
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
             lines: RefCell::default(),
             buffers: Buffers::default(),
@@ -129,6 +126,11 @@ impl Worker {
         }
     }
 
+    /// The general deadlines of a request's steps.
+    pub(crate) fn timeouts(&self) -> StepTimeouts {
+        self.view().timeouts
+    }
+
     /// The newest snapshot of the upstreams.
     pub(crate) fn view(&self) -> View {
         if self.published.generation() != self.view.borrow().generation {
@@ -140,7 +142,7 @@ impl Worker {
     #[cold]
     fn renew_view(&self) {
         let view = Rc::new(self.published.current());
-        let known: HashSet<u64> = view.set.endpoints().iter().map(|endpoint| endpoint.key()).collect();
+        let known: HashSet<u64> = view.endpoints().map(|endpoint| endpoint.key()).collect();
         self.pool.retain(|key| known.contains(&key));
         self.cells.generation.set(view.generation);
         *self.view.borrow_mut() = view;

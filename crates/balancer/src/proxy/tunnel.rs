@@ -32,7 +32,7 @@ struct Way {
 /// An end on one side is passed to the other, which may still have something to say.
 pub(crate) async fn run(worker: &Worker, client: &mut Client, upstream: &mut Stream) -> Ended {
     worker.cells.tunnels.add(1);
-    client.deadline.set(worker.settings.timeouts.tunnel);
+    client.deadline.set(client.timeouts.tunnel);
     client.deadline.stop_looking();
     let mut up = Way::default();
     // The switch itself may not have gone out yet, nor what the upstream said right behind it.
@@ -74,7 +74,7 @@ fn poll_both(
         (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(Next::End),
         _ => {}
     }
-    let timeouts = &worker.settings.timeouts;
+    let timeouts = client.timeouts;
     let is_half = up.ended || down.ended;
     if moved != up.bytes + down.bytes || half != is_half {
         // Who has heard the other's last word is not waited for as long.

@@ -30,6 +30,8 @@ pub(crate) struct Upload {
     broken: bool,
     /// Whether the answer has begun.
     settled: bool,
+    /// The longest body that its route allows, in bytes.
+    most_bytes: u64,
     /// The client's own Host while an upstream's stands in its place.
     own_host: Option<Vec<u8>>,
     /// A way through the kernel for the rest of a long body.
@@ -39,7 +41,7 @@ pub(crate) struct Upload {
 impl Upload {
     /// A request of which only the head has been read.
     #[inline]
-    pub(crate) fn new(head: Vec<u8>, body: BodyLength) -> Self {
+    pub(crate) fn new(head: Vec<u8>, body: BodyLength, most_bytes: u64) -> Self {
         let body = Body::of(body);
         Self {
             buffer: head,
@@ -48,15 +50,16 @@ impl Upload {
             whole: true,
             broken: false,
             settled: false,
+            most_bytes,
             own_host: None,
             splice: None,
         }
     }
 
     /// Takes body bytes that arrived with the head; tells how many of them are the body's.
-    pub(crate) fn begin(&mut self, bytes: &[u8], worker: &Worker) -> Result<usize, Failure> {
+    pub(crate) fn begin(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
         let taken = self.advance(bytes)?;
-        self.check_length(worker)?;
+        self.check_length()?;
         self.buffer.extend_from_slice(&bytes[..taken]);
         Ok(taken)
     }
@@ -65,14 +68,19 @@ impl Upload {
         self.body.advance(bytes).map_err(|bad| Failure::BadBody(bad.0))
     }
 
-    fn check_length(&self, worker: &Worker) -> Result<(), Failure> {
+    fn check_length(&self) -> Result<(), Failure> {
         // A length that was announced has been checked with the head.
-        if let (Body::Chunked(chunks), Some(most)) = (&self.body, worker.settings.most_body_bytes)
-            && chunks.content_bytes().saturating_add(chunks.unseen()) > most
+        if let Body::Chunked(chunks) = &self.body
+            && chunks.content_bytes().saturating_add(chunks.unseen()) > self.most_bytes
         {
             return Err(Failure::BodyTooLarge);
         }
         Ok(())
+    }
+
+    /// The request target in the head, as it would go upstream.
+    pub(crate) fn target(&self) -> &[u8] {
+        self.buffer.split(|byte| *byte == b' ').nth(1).unwrap_or_default()
     }
 
     /// Whether the client has sent all of it.
@@ -164,7 +172,7 @@ impl Upload {
                         self.sent += count;
                         // An upstream that takes it in pieces is slow, not silent.
                         if count < self.buffer.len() {
-                            self.moved(worker, client);
+                            self.moved(client);
                         }
                     }
                     Err(_) => self.broken = true,
@@ -203,7 +211,7 @@ impl Upload {
         let taken = self.advance(bytes)?;
         // Also behind a body that is refused: it may be all there, and then the client goes on.
         client.ahead.extend_from_slice(&bytes[taken..]);
-        self.check_length(worker)?;
+        self.check_length()?;
         if self.whole && self.buffer.len() + taken > MOST_REPLAYED_BYTES {
             self.whole = false;
         }
@@ -212,7 +220,7 @@ impl Upload {
             self.sent = 0;
         }
         self.buffer.extend_from_slice(&bytes[..taken]);
-        self.moved(worker, client);
+        self.moved(client);
         Poll::Ready(Ok(()))
     }
 
@@ -234,7 +242,7 @@ impl Upload {
                     self.broken = true;
                     return Poll::Ready(Ok(()));
                 }
-                set_deadline(&self.body, worker, client);
+                set_deadline(&self.body, client);
             }
             let unseen = self.body.unseen();
             if unseen == 0 {
@@ -244,7 +252,7 @@ impl Upload {
                 Ok(count) if count > 0 => self.body.pass(count as u64),
                 ended => return Poll::Ready(self.client_ended(ended.is_ok())),
             }
-            set_deadline(&self.body, worker, client);
+            set_deadline(&self.body, client);
         }
         if let Some(splice) = self.splice.take() {
             worker.pipes.give(splice);
@@ -261,15 +269,15 @@ impl Upload {
         Ok(())
     }
 
-    fn moved(&self, worker: &Worker, client: &Client) {
-        set_deadline(&self.body, worker, client);
+    fn moved(&self, client: &Client) {
+        set_deadline(&self.body, client);
     }
 }
 
 /// Sets the deadline for what comes next. A client that has to take bytes first stays under the deadline for that,
 /// however much it sends.
-fn set_deadline(body: &Body, worker: &Worker, client: &Client) {
-    let timeouts = &worker.settings.timeouts;
+fn set_deadline(body: &Body, client: &Client) {
+    let timeouts = client.timeouts;
     if client.outlet.is_empty() {
         client.deadline.set(if body.is_complete() { timeouts.answer } else { timeouts.body });
     }

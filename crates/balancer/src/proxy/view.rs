@@ -2,19 +2,55 @@ use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use berth_http1::RequestHead;
 use berth_pick::{Endpoint, Strategy};
 
+use crate::routing::{LiveRoute, PublicUrl};
 use crate::upstreams::Snapshot;
 
 /// A worker's own hold on a snapshot. Requests share it by a count that no other thread touches.
 pub(crate) type View = Rc<Arc<Snapshot>>;
 
+/// The route of a request, with the view that keeps it alive.
+#[derive(Debug)]
+pub(crate) struct Routed {
+    pub(crate) view: View,
+    /// The route's place.
+    route: usize,
+    /// The backend that the request goes to first.
+    pub(crate) backend: usize,
+    /// Where `redirect_to` sends the client.
+    pub(crate) location: Option<Box<str>>,
+}
+
+impl Routed {
+    /// Finds the route of a request.
+    #[inline]
+    pub(crate) fn find(view: View, head: &RequestHead<'_>) -> Option<Self> {
+        let route = view.routes.find(head)?;
+        let backend = view.routes.get(route).backend(head);
+        Some(Self { view, route, backend, location: None })
+    }
+
+    #[inline]
+    pub(crate) fn route(&self) -> &LiveRoute {
+        self.view.routes.get(self.route)
+    }
+
+    /// Whom clients are told about when there is nobody.
+    pub(crate) fn subject(&self) -> &str {
+        self.view.backends.get(self.backend).map_or("", |backend| &backend.subject)
+    }
+}
+
 /// An endpoint that was chosen, with the view that keeps it alive.
 #[derive(Clone, Debug)]
 pub(crate) struct Chosen {
     hold: Hold,
-    /// Its place in the view's set.
-    pub(crate) index: usize,
+    /// Its backend's place in the view.
+    backend: usize,
+    /// Its place in the backend's set.
+    index: usize,
 }
 
 /// What keeps a chosen endpoint alive.
@@ -26,16 +62,69 @@ enum Hold {
 }
 
 impl Chosen {
-    /// Chooses an endpoint that is not among `tried`.
-    pub(crate) fn next(view: &View, tried: &[usize]) -> Option<Self> {
-        let index = view.strategy.choose(&view.set, tried)?;
-        Some(Self { hold: Hold::View(Rc::clone(view)), index })
+    /// Chooses an endpoint of this backend that is not among `tried`.
+    #[inline]
+    pub(crate) fn next(view: &View, backend: usize, tried: &[usize]) -> Option<Self> {
+        let chooses = &view.backends[backend];
+        let index = chooses.strategy.choose(&chooses.set, tried)?;
+        Some(Self { hold: Hold::View(Rc::clone(view)), backend, index })
+    }
+
+    /// Its backend's place in the view, and its own in the backend's set.
+    pub(crate) fn place(&self) -> (usize, usize) {
+        (self.backend, self.index)
+    }
+
+    /// Where clients reach it without us.
+    pub(crate) fn public_url(&self) -> Option<&PublicUrl> {
+        match &self.hold {
+            Hold::View(view) => view.backends[self.backend].public_url(self.index),
+            Hold::Endpoint(_) => None,
+        }
     }
 
     /// Lets go of the view. For what lasts long: else a tunnel would keep all endpoints that were there when it began.
     pub(crate) fn let_go_of_view(&mut self) {
         if let Hold::View(view) = &self.hold {
-            self.hold = Hold::Endpoint(Arc::clone(&view.set.endpoints()[self.index]));
+            self.hold = Hold::Endpoint(Arc::clone(&view.backends[self.backend].set.endpoints()[self.index]));
+        }
+    }
+}
+
+/// The endpoints that may serve a request, one after the other: those of its backend, then, if the route has a share for
+/// others, theirs.
+pub(crate) struct Candidates<'a> {
+    routed: &'a Routed,
+    backend: usize,
+    /// Endpoints of this backend that have failed.
+    tried: Vec<usize>,
+    /// Backends that have nobody left.
+    given_up: Vec<usize>,
+}
+
+impl<'a> Candidates<'a> {
+    #[inline]
+    pub(crate) fn of(routed: &'a Routed) -> Self {
+        Self { routed, backend: routed.backend, tried: Vec::new(), given_up: Vec::new() }
+    }
+
+    /// The next one, which is none of those before.
+    #[inline]
+    pub(crate) fn next(&mut self) -> Option<Chosen> {
+        loop {
+            if let Some(chosen) = Chosen::next(&self.routed.view, self.backend, &self.tried) {
+                return Some(chosen);
+            }
+            self.given_up.push(self.backend);
+            self.backend = self.routed.route().others(&self.given_up)?;
+            self.tried.clear();
+        }
+    }
+
+    /// This one has failed.
+    pub(crate) fn failed(&mut self, (backend, index): (usize, usize)) {
+        if backend == self.backend {
+            self.tried.push(index);
         }
     }
 }
@@ -44,7 +133,7 @@ impl Deref for Chosen {
     type Target = Endpoint;
     fn deref(&self) -> &Endpoint {
         match &self.hold {
-            Hold::View(view) => &view.set.endpoints()[self.index],
+            Hold::View(view) => &view.backends[self.backend].set.endpoints()[self.index],
             Hold::Endpoint(endpoint) => endpoint,
         }
     }

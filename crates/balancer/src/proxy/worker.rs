@@ -14,7 +14,6 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 use tokio::task::{LocalSet, spawn_local};
 
-use super::ProxySettings;
 use super::client::Client;
 use super::connection;
 use super::shared::Worker;
@@ -24,7 +23,6 @@ use crate::upstreams::Published;
 /// What a worker is made from.
 pub(crate) struct Start {
     pub(crate) listener: TcpListener,
-    pub(crate) settings: Arc<ProxySettings>,
     pub(crate) published: Arc<Published>,
     pub(crate) cells: Arc<Cells>,
     pub(crate) access_log: Option<WorkerLog>,
@@ -49,13 +47,7 @@ pub(crate) fn run(start: Start) -> io::Result<()> {
 async fn serve(start: Start) -> io::Result<()> {
     #[allow(deprecated, reason = "the mend needs unsafe; a listener of std is never another file")]
     let listener = AsyncFd::new(start.listener)?;
-    let worker = Rc::new(Worker::new(
-        start.settings,
-        start.published,
-        start.cells,
-        start.access_log,
-        start.descriptors,
-    ));
+    let worker = Rc::new(Worker::new(start.published, start.cells, start.access_log, start.descriptors));
     spawn_local(tick(Rc::clone(&worker), start.ticks));
     // In a task of its own: this future is polled whenever any task was, and has little to look at.
     let drained = Rc::clone(&worker);
@@ -177,7 +169,9 @@ async fn tick(worker: Rc<Worker>, ticks: Arc<Notify>) {
     loop {
         ticks.notified().await;
         worker.deadlines.tick(Instant::now());
-        worker.pool.reap(worker.deadlines.now_ms(), worker.settings.timeouts.upstream_idle);
+        // Also without requests the newest snapshot is taken up.
+        let view = worker.view();
+        worker.pool.reap(worker.deadlines.now_ms(), view.general.timeouts.upstream_idle);
         worker.buffers.trim();
         worker.ticked.notify_waiters();
         if let Some(log) = &worker.access_log {

@@ -85,12 +85,12 @@ impl Workers {
 
     fn endpoints(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let snapshot = self.published.current();
-        gauge(encoder, "endpoints", "Endpoints that take requests", snapshot.set.len() as u64)?;
+        gauge(encoder, "endpoints", "Endpoints that take requests", snapshot.endpoints().count() as u64)?;
         gauge(encoder, "generation", "The newest list of endpoints", snapshot.generation)?;
         let oldest = self.cells.iter().map(|cells| cells.generation.value()).min().unwrap_or(0);
         gauge(encoder, "generation_oldest", "The oldest list that a worker last used", oldest)?;
         let labelled = |value: fn(&berth_pick::Endpoint) -> u64| -> Vec<_> {
-            let endpoints = snapshot.set.endpoints().iter();
+            let endpoints = snapshot.endpoints();
             endpoints
                 .map(|endpoint| {
                     // All that tells endpoints apart: a run and its successor may share an address for a while.

@@ -6,7 +6,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use berth_client::Update;
@@ -19,8 +19,8 @@ const NEW_EPOCH_GRACE: Duration = Duration::from_secs(15);
 /// How long an intended end is remembered: as long as registries tell of it.
 const TOMBSTONE_LIFE: Duration = Duration::from_secs(600);
 
-/// Which source: its place in the list of registries; static upstreams come after them.
-pub(crate) type SourceIndex = usize;
+/// Which source: a number that no other source has or had. Later ones have higher numbers.
+pub(crate) type SourceId = u64;
 
 /// One member and what was said of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,8 +29,8 @@ pub(crate) struct Member {
     pub(crate) instance: Instance,
     /// Whether any source says so.
     pub(crate) draining: bool,
-    /// The first source that lists it.
-    pub(crate) source: SourceIndex,
+    /// The sources that list it, if it is a server that is named; of what registries list it does not matter.
+    pub(crate) sources: Vec<SourceId>,
 }
 
 /// Why a member is gone.
@@ -54,7 +54,9 @@ impl Gone {
 /// What all sources have said.
 #[derive(Debug)]
 pub(crate) struct Members {
-    sources: Vec<Source>,
+    sources: BTreeMap<SourceId, Source>,
+    /// The newest source that was dropped or is known: what a later one says is kept for when it is wanted.
+    newest: SourceId,
     /// The last thing that was said of a run which is no longer listed.
     last_words: HashMap<RunKey, Gone>,
 }
@@ -76,13 +78,29 @@ fn run_key(instance: &Instance) -> RunKey {
 }
 
 impl Members {
-    pub(crate) fn new(sources: usize) -> Self {
-        Self { sources: (0..sources).map(|_| Source::default()).collect(), last_words: HashMap::new() }
+    pub(crate) fn new(sources: &BTreeSet<SourceId>) -> Self {
+        Self {
+            sources: sources.iter().map(|source| (*source, Source::default())).collect(),
+            newest: sources.last().copied().unwrap_or_default(),
+            last_words: HashMap::new(),
+        }
+    }
+
+    /// Forgets all other sources. What they still say is not heard.
+    pub(crate) fn keep(&mut self, wanted: &BTreeSet<SourceId>) {
+        self.sources.retain(|source, _| wanted.contains(source));
+        for source in wanted {
+            self.sources.entry(*source).or_default();
+        }
+        self.newest = self.newest.max(wanted.last().copied().unwrap_or_default());
     }
 
     /// Takes in what a source says. True if the list of members may have changed.
-    pub(crate) fn apply(&mut self, now: Duration, source: SourceIndex, update: Update) -> bool {
-        let Some(source) = self.sources.get_mut(source) else { return false };
+    pub(crate) fn apply(&mut self, now: Duration, source: SourceId, update: Update) -> bool {
+        if !self.sources.contains_key(&source) && source <= self.newest {
+            return false;
+        }
+        let source = self.sources.entry(source).or_default();
         match update {
             Update::Snapshot(snapshot) => source.replace(now, snapshot, &mut self.last_words),
             Update::Change(change) => source.change(now, change, &mut self.last_words),
@@ -96,20 +114,22 @@ impl Members {
         let mut members: BTreeMap<Identity, Member> = BTreeMap::new();
         // Each upstream of the command line is a source, and none of them tells of ends.
         let ended: Vec<_> =
-            self.sources.iter().map(|source| &source.ended).filter(|it| !it.is_empty()).collect();
-        for (index, source) in self.sources.iter().enumerate() {
+            self.sources.values().map(|source| &source.ended).filter(|it| !it.is_empty()).collect();
+        for (id, source) in &self.sources {
             let held = source.held.iter().map(|(identity, (instance, _))| (identity, instance));
             for (identity, instance) in source.listed.iter().chain(held) {
                 if !ended.is_empty() && ended.iter().any(|ended| ended.contains_key(&run_key(instance))) {
                     continue;
                 }
-                let draining = instance.draining;
-                let member = members.entry(identity.clone());
-                member.and_modify(|known| known.draining |= draining).or_insert_with(|| Member {
+                let member = members.entry(identity.clone()).or_insert_with(|| Member {
                     instance: instance.clone(),
-                    draining,
-                    source: index,
+                    draining: false,
+                    sources: Vec::new(),
                 });
+                member.draining |= instance.draining;
+                if instance.run == Run::STATIC {
+                    member.sources.push(*id);
+                }
             }
         }
         members
@@ -128,16 +148,16 @@ impl Members {
 
     /// When something changes by itself, because a time is over.
     pub(crate) fn next_deadline(&self) -> Option<Duration> {
-        let held = self.sources.iter().flat_map(|source| source.held.values()).map(|(_, until)| *until);
+        let held = self.sources.values().flat_map(|source| source.held.values()).map(|(_, until)| *until);
         let ended =
-            self.sources.iter().flat_map(|source| source.ended.values()).map(|told| *told + TOMBSTONE_LIFE);
+            self.sources.values().flat_map(|source| source.ended.values()).map(|told| *told + TOMBSTONE_LIFE);
         held.chain(ended).min()
     }
 
     /// Lets go of what was held or remembered until `now`. True if the list of members may have changed.
     pub(crate) fn expire(&mut self, now: Duration) -> bool {
         let mut changed = false;
-        for source in &mut self.sources {
+        for source in self.sources.values_mut() {
             let before = source.held.len() + source.ended.len();
             source.held.retain(|_, (_, until)| *until > now);
             source.ended.retain(|_, told| now.saturating_sub(*told) < TOMBSTONE_LIFE);

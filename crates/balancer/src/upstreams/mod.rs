@@ -1,6 +1,7 @@
-//! The one owner of the list of endpoints: takes in what the sources say, lays out the next set, publishes it to
-//! the workers, and tells the log who joined or left and why.
+//! The one owner of the list of endpoints: takes in what the sources say and what the operator decides, lays out the
+//! sets of all backends, publishes them to the workers, and tells the log who joined or left and why.
 
+mod backends;
 mod members;
 mod published;
 #[cfg(test)]
@@ -13,82 +14,101 @@ use std::time::{Duration, Instant};
 use berth_client::Update;
 use berth_daemon::RunningClock;
 use berth_model::{Identity, Scheme};
-use berth_pick::{Endpoint, Roster, RoundRobin, Set, Strategy};
-use tokio::sync::{mpsc, watch};
+use berth_pick::Roster;
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{info, warn};
 
-use crate::tls::UpstreamTls;
+use crate::routing::{Policy, ProxySettings, Routes, Routing, StepTimeouts, Upstream};
 
-pub(crate) use members::SourceIndex;
+use backends::Backends;
+pub(crate) use members::SourceId;
 use members::{Member, Members};
 pub(crate) use published::{Published, Snapshot};
 
 /// What a source said.
-pub(crate) type Said = (SourceIndex, Update);
+pub(crate) type Said = (SourceId, Update);
 
 /// Laying out the list in less time than this is no burden, however often.
 const WORTH_A_REST: Duration = Duration::from_millis(1);
 
-/// Makes the first, empty snapshot.
-pub(crate) fn nobody(subject: Arc<str>, entropy: u64) -> Snapshot {
-    let strategy = Arc::new(RoundRobin::starting_at(entropy));
-    Snapshot { generation: 0, set: Set::default(), strategy, subject }
+/// How long a new plan waits for sources that are new with it, so that no backend seems empty.
+const NEW_SOURCES_WAIT: Duration = Duration::from_secs(2);
+
+/// What the operator has decided, with the sources that it needs.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) routing: Arc<Routing>,
+    pub(crate) general: Arc<ProxySettings>,
+    /// The servers that are named, by their source.
+    pub(crate) servers: BTreeMap<SourceId, Upstream>,
+    /// All sources, these servers among them.
+    pub(crate) sources: BTreeSet<SourceId>,
 }
+
+impl Plan {
+    fn has_fallback(&self) -> bool {
+        self.routing.routes.iter().any(|route| route.rule.is_any())
+    }
+}
+
+/// A new plan, and whom to tell of the generation that follows it.
+pub(crate) type Replan = (Plan, oneshot::Sender<u64>);
 
 /// The task that owns the list.
 #[derive(Debug)]
 pub(crate) struct Upstreams {
     members: Members,
-    authorities: Vec<Option<String>>,
-    tls: UpstreamTls,
+    backends: Backends,
     listed: BTreeMap<Identity, Member>,
     roster: Roster,
     published: Arc<Published>,
     clock: RunningClock,
-    /// Sources that have not spoken yet.
-    unheard: BTreeSet<SourceIndex>,
-    /// Warn when clients would meet more than one service.
-    one_service_expected: bool,
+    /// Sources that have spoken.
+    heard: BTreeSet<SourceId>,
+    /// The plan that is waited for, until then.
+    next: Option<(Replan, Duration)>,
     warned: bool,
 }
 
+/// The first snapshot: all routes, and nobody behind them yet.
+pub(crate) fn nobody(plan: &Plan, entropy: u64) -> Snapshot {
+    let backends = Backends::new(plan.clone(), entropy).all();
+    let routes = Routes::new(&plan.routing, &[], &plan.general, &Routes::default());
+    let (general, timeouts) =
+        (Arc::clone(&plan.general), StepTimeouts::of(&plan.general, &Policy::default()));
+    Snapshot { generation: 0, routes: Arc::new(routes), backends, general, timeouts }
+}
+
 impl Upstreams {
-    /// `authorities` has an entry for each source: the name that its endpoints go by, if it is their own.
-    pub(crate) fn new(
-        authorities: Vec<Option<String>>,
-        published: Arc<Published>,
-        clock: RunningClock,
-        mixes: bool,
-    ) -> Self {
-        let sources = authorities.len();
+    pub(crate) fn new(plan: Plan, published: Arc<Published>, clock: RunningClock, entropy: u64) -> Self {
         Self {
-            members: Members::new(sources),
-            authorities,
-            tls: UpstreamTls::default(),
+            members: Members::new(&plan.sources),
+            backends: Backends::new(plan, entropy),
             listed: BTreeMap::new(),
             roster: Roster::default(),
             published,
             clock,
-            unheard: (0..sources).collect(),
-            one_service_expected: mixes,
+            heard: BTreeSet::new(),
+            next: None,
             warned: false,
         }
     }
 
-    /// Says how endpoints that speak https prove who they are.
-    pub(crate) fn secured_by(mut self, tls: UpstreamTls) -> Self {
-        self.tls = tls;
-        self
-    }
-
     /// Follows the sources until all of them are gone. `heard` is set when each has spoken, if only to
     /// say that it is away.
-    pub(crate) async fn run(mut self, mut said: mpsc::Receiver<Said>, heard: watch::Sender<bool>) {
+    pub(crate) async fn run(
+        mut self,
+        mut said: mpsc::Receiver<Said>,
+        mut plans: mpsc::Receiver<Replan>,
+        heard: watch::Sender<bool>,
+    ) {
         // As long as the last list took to lay out, so that thousands who join one by one are few changes and not a
         // thousand.
         let mut rest = Duration::ZERO;
         loop {
             let mut changed = false;
+            let deadline = self.next.as_ref().map(|(_, until)| *until).into_iter();
+            let deadline = deadline.chain(self.members.next_deadline()).min();
             tokio::select! {
                 first = said.recv() => {
                     let Some(first) = first else { return };
@@ -100,50 +120,72 @@ impl Upstreams {
                         changed |= self.take_in(next);
                     }
                 }
-                () = until(&self.clock, self.members.next_deadline()) => {
+                Some(replan) = plans.recv(), if self.next.is_none() => {
+                    self.next = Some((replan, self.clock.now() + NEW_SOURCES_WAIT));
+                }
+                () = until(&self.clock, deadline) => {
                     changed |= self.members.expire(self.clock.now());
                 }
             }
-            if changed {
+            let told = self.replan();
+            if changed || told.is_some() {
                 let begun = Instant::now();
-                self.publish();
+                self.publish(told.is_some());
                 rest = if begun.elapsed() < WORTH_A_REST { Duration::ZERO } else { begun.elapsed() };
             }
-            if self.unheard.is_empty() {
+            if let Some(told) = told {
+                // Whoever asked may have left.
+                let _ = told.send(self.published.generation());
+            }
+            if self.backends.plan().sources.is_subset(&self.heard) {
                 heard.send_replace(true);
             }
         }
     }
 
     fn take_in(&mut self, (source, update): Said) -> bool {
-        self.unheard.remove(&source);
+        self.heard.insert(source);
         self.members.apply(self.clock.now(), source, update)
     }
 
-    fn publish(&mut self) {
-        let listed = self.members.list();
-        if listed == self.listed {
+    /// Goes over to the next plan once all of its sources have spoken, or have had the time for it.
+    fn replan(&mut self) -> Option<oneshot::Sender<u64>> {
+        let ((plan, _), until) = self.next.as_ref()?;
+        if !plan.sources.is_subset(&self.heard) && self.clock.now() < *until {
+            return None;
+        }
+        let ((plan, told), _) = self.next.take()?;
+        self.members.keep(&plan.sources);
+        self.heard.retain(|source| plan.sources.contains(source));
+        self.backends.follow(plan);
+        Some(told)
+    }
+
+    fn publish(&mut self, replanned: bool) {
+        let mut listed = self.members.list();
+        let rules_changed = self.backends.lay_out(&mut listed, &mut self.roster);
+        if listed == self.listed && !replanned {
             return self.members.forget_last_words();
         }
         self.tell_changes(&listed);
-        let eligible: Vec<Arc<Endpoint>> = listed
-            .iter()
-            .filter(|(_, member)| !member.draining)
-            .map(|(identity, member)| {
-                self.roster.endpoint(identity, self.authorities[member.source].as_deref())
-            })
-            .collect();
-        if eligible.iter().any(|endpoint| endpoint.identity().scheme == Scheme::Https) {
-            self.tls.prepare();
+        let plan = self.backends.plan();
+        if listed.keys().any(|identity| identity.scheme == Scheme::Https) {
+            plan.general.tls.prepare();
         }
         self.roster.retain(|identity| listed.contains_key(identity));
         let before = self.published.current();
-        let set = before.strategy.arrange(&before.set, &eligible);
+        let routes = if replanned || rules_changed {
+            let rules = self.backends.advertised_rules();
+            Arc::new(Routes::new(&plan.routing, &rules, &plan.general, &before.routes))
+        } else {
+            Arc::clone(&before.routes)
+        };
         self.published.publish(Snapshot {
             generation: before.generation + 1,
-            set,
-            strategy: Arc::clone(&before.strategy),
-            subject: Arc::clone(&before.subject),
+            routes,
+            backends: self.backends.all(),
+            general: Arc::clone(&plan.general),
+            timeouts: StepTimeouts::of(&plan.general, &Policy::default()),
         });
         self.listed = listed;
         self.members.forget_last_words();
@@ -174,10 +216,11 @@ impl Upstreams {
     }
 
     fn warn_of_second_service(&mut self) {
-        if !self.one_service_expected || self.warned {
+        if self.warned || !self.backends.is_open() {
             return;
         }
-        let names: BTreeSet<&str> = self.listed.keys().map(|identity| identity.service.as_str()).collect();
+        let open = self.listed.values().filter(|member| member.instance.routes.is_empty());
+        let names: BTreeSet<&str> = open.map(|member| member.instance.service.as_str()).collect();
         if names.len() > 1 {
             let names = names.into_iter().collect::<Vec<_>>().join(", ");
             warn!(services = names, "requests go to all of these in turn; choose one with --service");

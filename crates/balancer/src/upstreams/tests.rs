@@ -1,4 +1,6 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use berth_client::Update;
 use berth_daemon::RunningClock;
@@ -6,7 +8,11 @@ use berth_model::{Change, ChangeKind, Instance, Reason, Revision, Run, Scheme, S
 use berth_pick::{Endpoint, InFlight};
 use tokio::sync::{mpsc, watch};
 
-use super::{Published, Said, Upstreams, nobody};
+use super::{Plan, Published, Replan, Said, Upstreams, nobody};
+use crate::config::default_routing;
+use crate::proxy::{ProxySettings, Timeouts};
+use crate::routing::{Action, Backend, Instances, Policy, Route, Routing, Server, StrategyName, Target};
+use crate::tls::UpstreamTls;
 
 const REVISION: Revision = Revision { epoch: 1, sequence: 1 };
 
@@ -41,27 +47,64 @@ struct Task {
     published: Arc<Published>,
     said: mpsc::Sender<Said>,
     heard: watch::Receiver<bool>,
+    plans: mpsc::Sender<Replan>,
+}
+
+/// A plan with this routing and these sources.
+fn plan(routing: Routing, sources: &[u64]) -> Plan {
+    let long = Duration::from_secs(60);
+    let timeouts = Timeouts {
+        connect: long,
+        head: long,
+        answer: long,
+        body: long,
+        send: long,
+        idle: long,
+        tunnel: long,
+        upstream_idle: long,
+    };
+    let general = ProxySettings {
+        limits: berth_http1::Limits { head_bytes: 1024, target_bytes: 1024, fields: 16 },
+        timeouts,
+        most_body_bytes: None,
+        trusted_proxies: Vec::new(),
+        tls: UpstreamTls::default(),
+        via: true,
+    };
+    Plan {
+        routing: Arc::new(routing),
+        general: Arc::new(general),
+        servers: BTreeMap::new(),
+        sources: sources.iter().copied().collect(),
+    }
 }
 
 impl Task {
     fn start() -> Self {
-        let published = Arc::new(Published::new(nobody("web".into(), 0)));
+        let registry = [berth_client::RegistryAddress::default()];
+        Self::with(default_routing(None, &[], &registry))
+    }
+
+    fn with(routing: Routing) -> Self {
+        let plan = plan(routing, &[1]);
+        let published = Arc::new(Published::new(nobody(&plan, 0)));
         let (said, waiting) = mpsc::channel(8);
         let (heard, is_heard) = watch::channel(false);
-        let task = Upstreams::new(vec![None], Arc::clone(&published), RunningClock::start(), false);
-        tokio::spawn(task.run(waiting, heard));
-        Self { published, said, heard: is_heard }
+        let (plans, replans) = mpsc::channel(1);
+        let task = Upstreams::new(plan, Arc::clone(&published), RunningClock::start(), 0);
+        tokio::spawn(task.run(waiting, replans, heard));
+        Self { published, said, heard: is_heard, plans }
     }
 
     /// Says something and waits until it has been taken in.
     async fn say(&mut self, update: Update) {
         self.heard.mark_unchanged();
-        self.said.send((0, update)).await.unwrap();
+        self.said.send((1, update)).await.unwrap();
         self.heard.changed().await.unwrap();
     }
 
     fn endpoints(&self) -> Vec<Arc<Endpoint>> {
-        let mut endpoints = self.published.current().set.endpoints().to_vec();
+        let mut endpoints = self.published.current().backends[0].set.endpoints().to_vec();
         endpoints.sort_by_key(|endpoint| endpoint.address());
         endpoints
     }
@@ -117,4 +160,101 @@ async fn each_list_has_a_generation_of_its_own() {
     assert_eq!((task.published.generation(), task.ports()), (first, vec![1]));
     task.say(all(&[])).await;
     assert!(task.published.generation() > first && task.ports().is_empty());
+}
+
+/// A route for everything below a path, with a backend of these instances.
+fn route(path: &str, backend: usize) -> Route {
+    let rule = berth_route::Rule { path: path.parse().unwrap(), ..berth_route::Rule::any() };
+    Route { rule, action: Action::Forward(Target::Backend(backend)), policy: Policy::default() }
+}
+
+fn backend(query: &str) -> Backend {
+    Backend {
+        name: query.into(),
+        subject: query.into(),
+        strategy: StrategyName::default(),
+        servers: Vec::<Server>::new(),
+        instances: Instances::Query(query.parse().unwrap()),
+    }
+}
+
+fn of(service: &str, port: u16, version: &str, routes: &[&str]) -> Instance {
+    Instance {
+        service: service.parse().unwrap(),
+        version: Some(version.parse().unwrap()),
+        routes: routes.iter().map(ToString::to_string).collect(),
+        ..instance(port)
+    }
+}
+
+/// The ports of each backend.
+fn ports(published: &Published) -> Vec<Vec<u16>> {
+    let of_backend = |backend: &Arc<super::published::Backend>| {
+        let mut ports: Vec<u16> =
+            backend.set.endpoints().iter().map(|endpoint| endpoint.address().port()).collect();
+        ports.sort_unstable();
+        ports
+    };
+    published.current().backends.iter().map(of_backend).collect()
+}
+
+#[tokio::test]
+async fn each_backend_has_what_it_asks_for() {
+    let routes = vec![route("/a/*", 0), route("/b/*", 1)];
+    let backends = vec![backend("web@1.x"), backend("web@2.x")];
+    let mut task = Task::with(Routing { routes, backends, advertised_routes: false });
+    let all_three =
+        [of("web", 1, "1.0.0", &[]), of("web", 2, "2.0.0", &["/x"]), of("api", 3, "1.0.0", &["/y"])];
+    task.say(all(&all_three)).await;
+    assert_eq!(ports(&task.published), [vec![1], vec![2]]);
+    // A version that nobody asks for leaves its backend.
+    task.say(change(ChangeKind::Changed, of("web", 2, "3.0.0", &[]), None)).await;
+    assert_eq!(ports(&task.published), [vec![1], vec![]]);
+}
+
+#[tokio::test]
+async fn advertised_routes_are_backends_of_their_own() {
+    let mut task = Task::start();
+    let instances = [
+        of("web", 1, "1.0.0", &[]),
+        of("api", 2, "1.0.0", &["/api", "api.example.com/"]),
+        of("other", 3, "1.0.0", &["/api/", "/api/*"]),
+        of("_own", 4, "1.0.0", &["/api"]),
+        of("bad", 5, "1.0.0", &["/a*b"]),
+    ];
+    task.say(all(&instances)).await;
+    let snapshot = task.published.current();
+    assert_eq!(ports(&task.published), [vec![1], vec![2, 3], vec![2]]);
+    // A change of nobody's routes lays out no routes anew.
+    task.say(change(ChangeKind::Joined, of("api", 6, "1.0.0", &["/api"]), None)).await;
+    assert_eq!(ports(&task.published), [vec![1], vec![2, 3, 6], vec![2]]);
+    assert!(Arc::ptr_eq(&snapshot.routes, &task.published.current().routes));
+    task.say(change(ChangeKind::Left, of("api", 2, "1.0.0", &[]), Some(Reason::Expired))).await;
+    assert_eq!(ports(&task.published), [vec![1], vec![3, 6]]);
+}
+
+#[tokio::test]
+async fn a_new_plan_keeps_the_turn_and_waits_for_its_sources() {
+    let mut task = Task::with(Routing {
+        routes: vec![route("/*", 0)],
+        backends: vec![backend("web")],
+        advertised_routes: false,
+    });
+    task.say(all(&[of("web", 1, "1.0.0", &[])])).await;
+    let before = task.published.current();
+    let next = Routing {
+        routes: vec![route("/new/*", 0), route("/*", 1)],
+        backends: vec![backend("api"), backend("web")],
+        advertised_routes: false,
+    };
+    let (told, tells) = tokio::sync::oneshot::channel();
+    task.plans.send((plan(next, &[1, 2]), told)).await.unwrap();
+    // The second source has not spoken: nothing changes until it has.
+    task.say(Update::Away { why: "refused".into() }).await;
+    assert_eq!(ports(&task.published), [vec![1]]);
+    task.said.send((2, all(&[of("api", 2, "1.0.0", &[])]))).await.unwrap();
+    assert_eq!(tells.await.unwrap(), task.published.generation());
+    assert_eq!(ports(&task.published), [vec![2], vec![1]]);
+    let after = task.published.current();
+    assert!(Arc::ptr_eq(&before.backends[0], &after.backends[1]), "an unchanged backend is the same");
 }

@@ -176,7 +176,8 @@ fn a_plain_one_serves_beside_one_that_is_not_trusted() {
     let (plain, bad) = (SteadyUpstream::saying("plain"), Secure::local(&other));
     let mut settings = crate::harness::settings(&[plain.address()]);
     let own = authority.settings(&[("localhost", bad.address())]);
-    settings.upstreams.extend(own.upstreams);
+    let servers = own.routing.backends[0].servers.clone();
+    settings.routing.backends[0].servers.extend(servers);
     settings.proxy.tls = own.proxy.tls;
     let _going = Going::serving(bad, ok("bad"));
     let balancer = Balancer::start(settings);

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use berth_balancer::config::{Admin, Settings, Upstream};
+use berth_balancer::config::{Admin, Settings, Upstream, default_routing};
 use berth_balancer::proxy::{ProxySettings, Timeouts};
 use berth_balancer::tls::UpstreamTls;
 use berth_balancer::{AccessFormat, AccessTarget, Bound, Limits, StartError};
@@ -28,14 +28,14 @@ pub(crate) fn settings(upstreams: &[SocketAddr]) -> Settings {
         port: address.port(),
         scheme: Scheme::Http,
     };
+    let upstreams: Vec<Upstream> = upstreams.iter().map(upstream).collect();
     Settings {
+        routing: default_routing(None, &upstreams, &[]),
         listen: LOCAL,
         listen_anyhow: false,
         admin: Admin::Required(LOCAL),
         token: None,
         registries: Vec::new(),
-        query: None,
-        upstreams: upstreams.iter().map(upstream).collect(),
         threads: 1,
         most_connections: 1000,
         open_files: 3000,
@@ -86,7 +86,7 @@ impl Balancer {
     /// Runs, and knows all its upstreams.
     pub(crate) fn start(settings: Settings) -> Self {
         let bound = berth_balancer::bind(&settings).expect("ports");
-        let expected = settings.upstreams.len();
+        let expected: usize = settings.routing.backends.iter().map(|backend| backend.servers.len()).sum();
         let balancer = Self::run(bound, settings);
         eventually("all endpoints", || (balancer.metric("endpoints") == expected as f64).then_some(()));
         balancer

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use berth_balancer::config::{Settings, Upstream};
+use berth_balancer::config::{Settings, Upstream, default_routing};
 use berth_balancer::tls::UpstreamTls;
 use berth_model::Scheme;
 use berth_testkit::{PATIENCE, eventually};
@@ -65,7 +65,8 @@ impl Authority {
     /// Settings for these upstreams, each with the name or address that it goes by.
     pub(crate) fn settings(&self, upstreams: &[(&str, SocketAddr)]) -> Settings {
         let mut settings = settings(&[]);
-        settings.upstreams = upstreams.iter().map(|(host, address)| secure(host, *address)).collect();
+        let upstreams: Vec<_> = upstreams.iter().map(|(host, address)| secure(host, *address)).collect();
+        settings.routing = default_routing(None, &upstreams, &[]);
         settings.proxy.tls = UpstreamTls::trusting(&self.file()).unwrap();
         settings
     }

@@ -6,7 +6,7 @@ use berth_testkit::{Listening, Wire, eventually};
 
 use crate::bodies::noise;
 use crate::harness::{Balancer, expect, forwarded, forwarded_by, forwarded_get, get, ok, settings};
-use crate::secure::{Authority, Secure, SecureWire, secure};
+use crate::secure::{Authority, Secure, SecureWire};
 use crate::upgrade::{ASK, SWITCH};
 
 /// A GET from `test` as an upstream sees it that goes by another name.
@@ -108,7 +108,8 @@ fn a_plain_upstream_gets_the_clients_host_whoever_was_tried_before() {
     let (upstream, plain) = (Secure::local(&authority), Listening::start());
     let mut settings = settings(&[plain.address()]);
     let own = authority.settings(&[("localhost", upstream.address())]);
-    settings.upstreams.extend(own.upstreams);
+    let servers = own.routing.backends[0].servers.clone();
+    settings.routing.backends[0].servers.extend(servers);
     settings.proxy.tls = own.proxy.tls;
     let balancer = Balancer::start(settings);
     let host = format!("localhost:{}", upstream.address().port());
@@ -276,7 +277,8 @@ fn two_names_of_one_server_are_two_endpoints() {
     let authority = Authority::new();
     let upstream = Secure::start(authority.vouch(&["localhost", "127.0.0.1"], |_| {}));
     let mut settings = authority.settings(&[("localhost", upstream.address())]);
-    settings.upstreams.push(secure("127.0.0.1", upstream.address()));
+    let second = authority.settings(&[("127.0.0.1", upstream.address())]).routing.backends;
+    settings.routing.backends[0].servers.extend(second[0].servers.clone());
     let balancer = Balancer::start(settings);
     let mut names = Vec::new();
     for _ in 0..2 {

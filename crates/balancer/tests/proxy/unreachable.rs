@@ -1,5 +1,6 @@
 //! Endpoints that cannot be connected to, and none at all.
 
+use berth_balancer::config::default_routing;
 use berth_model::Query;
 use berth_testkit::{Http, Listening, SteadyUpstream};
 
@@ -58,7 +59,7 @@ fn all_refuse() {
 #[test]
 fn nobody_to_ask() {
     let mut settings = settings(&[]);
-    settings.query = Some("web@1.x".parse::<Query>().unwrap());
+    settings.routing = default_routing(Some(&"web@1.x".parse::<Query>().unwrap()), &[], &[]);
     let balancer = Balancer::start(settings);
     let mut client = balancer.connect();
     let lines = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 46\r\nRetry-After: 1\r\n";

@@ -27,7 +27,7 @@ fn body_and_keep_alive(bytes: &str, to_head: bool) -> (BodyLength, bool) {
 
 fn written(bytes: &str, client: Downstream) -> String {
     let mut out = Vec::new();
-    with(bytes, false, |head| write_response(head, client, &mut out)).unwrap().unwrap();
+    with(bytes, false, |head| write_response(head, client, None, &mut out)).unwrap().unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -208,7 +208,7 @@ fn a_client_of_http_1_0_is_not_told_of_chunks() {
     assert_eq!(written(head, LAST), head.replace("C: d\r\n", "C: d\r\nConnection: close\r\n"));
     // Nor by the answer to a HEAD, which has no chunks.
     let mut out = Vec::new();
-    with(head, true, |head| write_response(head, OLD, &mut out)).unwrap().unwrap();
+    with(head, true, |head| write_response(head, OLD, None, &mut out)).unwrap().unwrap();
     assert_eq!(
         String::from_utf8(out).unwrap(),
         "HTTP/1.1 200 OK\r\nA: b\r\nC: d\r\nConnection: keep-alive\r\n\r\n"

@@ -107,7 +107,7 @@ fn left_downstream(lines: &str) -> String {
     let mut space = Lines::default();
     let head = ResponseHead::parse(head.as_bytes(), &mut space, false).unwrap().unwrap();
     let mut out = Vec::new();
-    write_response(&head, Downstream { version: Version::Http11, keep_alive: true }, &mut out);
+    write_response(&head, Downstream { version: Version::Http11, keep_alive: true }, None, &mut out);
     let text = String::from_utf8(out).unwrap();
     let rest = text.strip_prefix("HTTP/1.1 200 OK\r\n").unwrap();
     rest.strip_suffix("Content-Length: 0\r\n\r\n").unwrap_or_else(|| panic!("{text}")).to_owned()

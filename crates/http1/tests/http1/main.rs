@@ -4,6 +4,7 @@
 
 mod answer;
 mod chunked;
+mod edits;
 mod every_byte;
 mod forwarding;
 mod generate;
@@ -96,6 +97,6 @@ fn forward_bytes(bytes: &[u8], origin: &Origin<'_>) -> Vec<u8> {
     let mut space = Lines::default();
     let head = RequestHead::parse(bytes, &mut space, &LIMITS).unwrap().unwrap();
     let mut out = Vec::new();
-    write_request(&head, origin, &mut out);
+    write_request(&head, origin, None, &mut out);
     out
 }

@@ -11,6 +11,7 @@ const ANSWER: Answer<'static> = Answer {
     reason: "Service Unavailable",
     retry_after_s: Some(1),
     content_type: "text/plain; charset=utf-8",
+    fields: b"",
     body: b"No instance.\n",
     to_head: false,
     client: Downstream { version: Version::Http11, keep_alive: true },

@@ -123,7 +123,7 @@ fn only_what_was_asked_for_is_switched_to() {
 fn written(head: &str) -> String {
     with(head, |head| {
         let mut out = Vec::new();
-        write_response(head, Downstream { version: Version::Http11, keep_alive: true }, &mut out);
+        write_response(head, Downstream { version: Version::Http11, keep_alive: true }, None, &mut out);
         String::from_utf8(out).unwrap()
     })
 }

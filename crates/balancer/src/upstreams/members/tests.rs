@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use std::time::Duration;
 
 use berth_client::Update;
@@ -64,7 +66,7 @@ fn names(members: &Members) -> String {
 
 /// Two registries in their first epoch, with these.
 fn two(first: &[Instance], second: &[Instance]) -> Members {
-    let mut members = Members::new(2);
+    let mut members = Members::new(&BTreeSet::from([0, 1]));
     assert!(members.apply(START, 0, snapshot(1, first, vec![])));
     assert!(members.apply(START, 1, snapshot(1, second, vec![])));
     members
@@ -77,10 +79,14 @@ fn listed_by_any_is_a_member() {
 }
 
 #[test]
-fn an_unknown_source_says_nothing() {
-    let mut members = Members::new(1);
-    assert!(!members.apply(START, 1, snapshot(1, &[instance("a", 1)], vec![])));
-    assert_eq!(names(&members), "");
+fn a_source_that_was_dropped_says_nothing_any_more() {
+    let mut members = two(&[instance("a", 1)], &[instance("b", 1)]);
+    // A newer one may speak before it is wanted.
+    assert!(members.apply(START, 2, snapshot(1, &[instance("c", 1)], vec![])));
+    members.keep(&BTreeSet::from([0, 2]));
+    assert_eq!(names(&members), "a c");
+    assert!(!members.apply(START, 1, snapshot(1, &[instance("b", 1)], vec![])));
+    assert_eq!(names(&members), "a c");
 }
 
 #[test]

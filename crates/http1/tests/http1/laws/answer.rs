@@ -84,7 +84,7 @@ fn assert_sent(bytes: &[u8], said: &Said, answer: &Answer, to_head: bool, client
     let mut lines = Lines::default();
     let Ok(Some(head)) = ResponseHead::parse(bytes, &mut lines, to_head) else { panic!("{}", shown(bytes)) };
     let mut sent = Vec::new();
-    write_response(&head, client, &mut sent);
+    write_response(&head, client, None, &mut sent);
     if passes_unchanged(&head, client) {
         assert_eq!(sent, bytes, "{}", shown(bytes));
     }

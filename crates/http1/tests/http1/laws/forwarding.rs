@@ -28,7 +28,7 @@ fn sent(bytes: &[u8], origin: &Origin<'_>) -> Vec<u8> {
     let mut lines = Lines::default();
     let mut out = Vec::new();
     if let Ok(Some(head)) = RequestHead::parse(bytes, &mut lines, &LIMITS) {
-        write_request(&head, origin, &mut out);
+        write_request(&head, origin, None, &mut out);
     }
     out
 }

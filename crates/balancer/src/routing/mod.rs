@@ -3,10 +3,16 @@
 use std::time::Duration;
 
 use berth_http1::FieldEdits;
-use berth_model::{Invalid, Query};
+use berth_model::{Invalid, Query, ServiceName};
 use berth_route::Rule;
 
-use super::Upstream;
+mod general;
+mod routes;
+mod upstream;
+
+pub use general::{Millis, ProxySettings, Timeouts};
+pub(crate) use routes::{Edits, Route as LiveRoute, Routes, StepTimeouts, split_query};
+pub use upstream::Upstream;
 
 /// Routes and backends. Routes name backends by their place.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +23,24 @@ pub struct Routing {
     pub backends: Vec<Backend>,
     /// Whether instances are routed that say what they want to serve.
     pub advertised_routes: bool,
+}
+
+impl Routing {
+    /// The one service whose instances may be wanted, if it is one.
+    pub(crate) fn only_service(&self) -> Option<&ServiceName> {
+        let mut only: Option<&ServiceName> = None;
+        for backend in &self.backends {
+            match &backend.instances {
+                Instances::None => {}
+                Instances::WithoutRoutes => return None,
+                Instances::Query(query) if only.is_none_or(|known| *known == query.service) => {
+                    only = Some(&query.service);
+                }
+                Instances::Query(_) => return None,
+            }
+        }
+        only.filter(|_| !self.advertised_routes)
+    }
 }
 
 /// One route.
@@ -53,6 +77,17 @@ pub enum Action {
         /// 308 instead of 307.
         permanent: bool,
     },
+}
+
+impl Action {
+    /// Where it takes endpoints from, if it needs one.
+    #[inline]
+    pub(crate) fn target(&self) -> Option<&Target> {
+        match self {
+            Action::Forward(target) | Action::Redirect { target, .. } | Action::Pick(target) => Some(target),
+            Action::Respond(_) | Action::RedirectTo { .. } => None,
+        }
+    }
 }
 
 /// Where endpoints are taken from.

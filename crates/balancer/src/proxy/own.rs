@@ -1,0 +1,148 @@
+//! Answers that a route gives itself: fixed ones, redirects, and which endpoint it would be.
+
+use berth_http1::RequestHead;
+use berth_http1::forward::{Answer, Downstream, write_answer};
+use serde::Serialize;
+
+use super::reply::reason_of;
+use super::request::Request;
+use super::view::{Candidates, Chosen, Routed};
+use crate::routing::{Action, Fixed, Placeholder, Template};
+
+/// What is to be done with a request.
+#[derive(Debug)]
+pub(crate) enum Decision {
+    /// It goes to an endpoint: this one first, if it has been chosen already.
+    Forward(Option<Chosen>),
+    /// The client is told this.
+    Answer(Box<Told>),
+}
+
+/// What the client is told.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    pub(crate) status: u16,
+    content_type: &'static str,
+    /// Field lines.
+    fields: Vec<u8>,
+    pub(crate) body: Vec<u8>,
+}
+
+/// Decides what is to be done with a request.
+#[inline]
+pub(crate) fn decide(request: &Request) -> Decision {
+    match request.routed.as_ref().map(|routed| (routed, &routed.route().action)) {
+        None | Some((_, Action::Forward(_))) => Decision::Forward(None),
+        Some((routed, action)) => decide_otherwise(request, routed, action),
+    }
+}
+
+#[cold]
+fn decide_otherwise(request: &Request, routed: &Routed, action: &Action) -> Decision {
+    let told = match action {
+        Action::Forward(_) => return Decision::Forward(None),
+        Action::Respond(fixed) => respond(fixed),
+        Action::RedirectTo { permanent, .. } => {
+            redirect(*permanent, &[routed.location.as_deref().unwrap_or_default().as_bytes()])
+        }
+        Action::Redirect { permanent, .. } => {
+            let chosen = Candidates::of(routed).next();
+            let public = chosen.as_ref().and_then(Chosen::public_url).filter(|_| request.upgrade.is_none());
+            match public {
+                Some(url) => redirect(*permanent, &[url.as_str().as_bytes(), request.upload.target()]),
+                // Clients cannot go there themselves.
+                None => return Decision::Forward(chosen),
+            }
+        }
+        Action::Pick(_) => match Candidates::of(routed).next() {
+            Some(chosen) => pick(&chosen),
+            None => return Decision::Forward(None),
+        },
+    };
+    Decision::Answer(Box::new(told))
+}
+
+fn respond(fixed: &Fixed) -> Told {
+    let mut fields = Vec::new();
+    for (name, value) in &fixed.headers {
+        for part in [name, ": ", value, "\r\n"] {
+            fields.extend_from_slice(part.as_bytes());
+        }
+    }
+    let says_type = fixed.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    let content_type = if says_type || fixed.body.is_empty() { "" } else { "text/plain; charset=utf-8" };
+    Told { status: fixed.status, content_type, fields, body: fixed.body.clone().into_bytes() }
+}
+
+/// RFC 9110 §15.4.8, §15.4.9: the client repeats the request as it is, whatever its method.
+fn redirect(permanent: bool, url: &[&[u8]]) -> Told {
+    let fields = [b"Location: ", url.concat().as_slice(), b"\r\n"].concat();
+    Told { status: if permanent { 308 } else { 307 }, fields, ..Told::default() }
+}
+
+fn pick(chosen: &Chosen) -> Told {
+    #[derive(Serialize)]
+    struct Pick<'a> {
+        url: &'a str,
+    }
+    let own = format!("{}://{}", chosen.identity().scheme.as_str(), chosen.address());
+    let url = chosen.public_url().map_or(own.as_str(), |public| public.as_str());
+    // A string always becomes JSON.
+    let mut body = serde_json::to_vec(&Pick { url }).unwrap_or_default();
+    body.push(b'\n');
+    // Another time it is another one.
+    let fields = b"Cache-Control: no-store\r\n".to_vec();
+    Told { status: 200, content_type: "application/json", fields, body }
+}
+
+/// Fills in where the client is sent, if its route sends it somewhere.
+#[inline]
+pub(crate) fn locate(mut routed: Routed, head: &RequestHead<'_>, fallback_host: &str) -> Routed {
+    if let Action::RedirectTo { location, .. } = &routed.route().action {
+        routed.location = Some(fill(location, head, fallback_host).into());
+    }
+    routed
+}
+
+#[cold]
+fn fill(template: &Template, head: &RequestHead<'_>, fallback_host: &str) -> String {
+    let host = head.host.map_or(fallback_host.into(), String::from_utf8_lossy);
+    let host = match host.rfind(':') {
+        Some(colon) if !host[colon..].contains(']') => &host[..colon],
+        _ => &host,
+    };
+    let target = String::from_utf8_lossy(head.target);
+    let mut url = String::new();
+    for (text, placeholder) in &template.parts {
+        url.push_str(text);
+        match placeholder {
+            Placeholder::Host => url.push_str(host),
+            // Of the whole server there is no path.
+            Placeholder::Path if target == "*" => {}
+            Placeholder::Path => {
+                if !target.starts_with('/') {
+                    url.push('/');
+                }
+                url.push_str(&target);
+            }
+        }
+    }
+    url + &template.rest
+}
+
+impl Told {
+    /// Appends head and body.
+    pub(crate) fn write(&self, to_head: bool, client: Downstream, out: &mut Vec<u8>) {
+        let answer = Answer {
+            status: self.status,
+            reason: reason_of(self.status),
+            retry_after_s: None,
+            content_type: self.content_type,
+            fields: &self.fields,
+            body: &self.body,
+            to_head,
+            client,
+        };
+        write_answer(&answer, out);
+    }
+}

@@ -1,0 +1,283 @@
+//! Which members are endpoints of which backends: the sets that workers choose from, laid out anew where they
+//! changed.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use berth_model::{Identity, Instance, ServiceName};
+use berth_pick::{Endpoint, Roster, RoundRobin, Set, Strategy};
+use berth_route::Rule;
+use tracing::warn;
+
+use super::members::Member;
+use super::published::Backend;
+use super::{Plan, SourceId};
+use crate::routing::{Instances, PublicUrl};
+
+/// The key of an instance's meta that says where clients reach it without us.
+const PUBLIC_URL: &str = "public_url";
+
+/// The backends of one plan, and those of the routes that instances advertise.
+#[derive(Debug)]
+pub(super) struct Backends {
+    plan: Plan,
+    /// The operator's, in the order of the plan.
+    planned: Vec<Arc<Backend>>,
+    /// By the rule that is advertised.
+    advertised: BTreeMap<String, Advertised>,
+    /// Backends that want instances of this service.
+    by_service: HashMap<ServiceName, Vec<usize>>,
+    /// Backends that want all instances without routes.
+    open: Vec<usize>,
+    /// Which server of which backend a source stands for.
+    by_server: HashMap<SourceId, Vec<(usize, usize)>>,
+    /// Where the turns of new backends begin.
+    entropy: u64,
+    /// What was warned of already.
+    warned: HashSet<String>,
+}
+
+#[derive(Debug)]
+struct Advertised {
+    rule: Rule,
+    backend: Arc<Backend>,
+}
+
+/// What a backend is going to have.
+#[derive(Default)]
+struct Draft {
+    endpoints: Vec<(Arc<Endpoint>, Option<PublicUrl>)>,
+}
+
+impl Draft {
+    fn add(&mut self, endpoint: &Arc<Endpoint>, public: Option<PublicUrl>) {
+        self.endpoints.push((Arc::clone(endpoint), public));
+    }
+
+    /// The backend that follows this one; the same if nothing has changed.
+    fn follow(self, before: &Arc<Backend>) -> Arc<Backend> {
+        let is_same = before.set.len() == self.endpoints.len() && {
+            let before: HashMap<u64, Option<&PublicUrl>> = before
+                .set
+                .endpoints()
+                .iter()
+                .enumerate()
+                .map(|(index, endpoint)| (endpoint.key(), before.public_url(index)))
+                .collect();
+            self.endpoints
+                .iter()
+                .all(|(endpoint, public)| before.get(&endpoint.key()) == Some(&public.as_ref()))
+        };
+        if is_same {
+            return Arc::clone(before);
+        }
+        let eligible: Vec<_> = self.endpoints.iter().map(|(endpoint, _)| Arc::clone(endpoint)).collect();
+        let set = before.strategy.arrange(&before.set, &eligible);
+        let mut urls: HashMap<u64, PublicUrl> = self
+            .endpoints
+            .into_iter()
+            .filter_map(|(endpoint, public)| Some((endpoint.key(), public?)))
+            .collect();
+        let public = if urls.is_empty() {
+            Vec::new()
+        } else {
+            set.endpoints().iter().map(|endpoint| urls.remove(&endpoint.key())).collect()
+        };
+        let (strategy, subject) = (Arc::clone(&before.strategy), Arc::clone(&before.subject));
+        Arc::new(Backend::new(set, strategy, subject, public))
+    }
+}
+
+fn nobody(subject: &str, entropy: u64) -> Arc<Backend> {
+    let strategy = Arc::new(RoundRobin::starting_at(entropy));
+    Arc::new(Backend::new(Set::default(), strategy, subject.into(), Vec::new()))
+}
+
+impl Backends {
+    pub(super) fn new(plan: Plan, entropy: u64) -> Self {
+        let mut backends = Self {
+            plan,
+            planned: Vec::new(),
+            advertised: BTreeMap::new(),
+            by_service: HashMap::new(),
+            open: Vec::new(),
+            by_server: HashMap::new(),
+            entropy,
+            warned: HashSet::new(),
+        };
+        backends.index(&HashMap::new());
+        backends
+    }
+
+    /// Goes by another plan from now on. Backends of the same name keep their turn.
+    pub(super) fn follow(&mut self, plan: Plan) {
+        let names = self.plan.routing.backends.iter().map(|backend| backend.name.clone());
+        let known: HashMap<String, Arc<Backend>> = names.zip(std::mem::take(&mut self.planned)).collect();
+        self.plan = plan;
+        self.index(&known);
+    }
+
+    pub(super) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    fn index(&mut self, known: &HashMap<String, Arc<Backend>>) {
+        self.by_service.clear();
+        self.open.clear();
+        self.by_server.clear();
+        let sources: HashMap<_, SourceId> =
+            self.plan.servers.iter().map(|(id, upstream)| (upstream, *id)).collect();
+        for (place, backend) in self.plan.routing.backends.iter().enumerate() {
+            match &backend.instances {
+                Instances::None => {}
+                Instances::Query(query) => {
+                    self.by_service.entry(query.service.clone()).or_default().push(place)
+                }
+                Instances::WithoutRoutes => self.open.push(place),
+            }
+            for (server, source) in backend.servers.iter().enumerate() {
+                if let Some(source) = sources.get(&source.upstream) {
+                    self.by_server.entry(*source).or_default().push((place, server));
+                }
+            }
+            self.planned.push(match known.get(&backend.name) {
+                Some(before) if *before.subject == *backend.subject => Arc::clone(before),
+                Some(before) => Arc::new(Backend::new(
+                    before.strategy.arrange(&before.set, before.set.endpoints()),
+                    Arc::clone(&before.strategy),
+                    backend.subject.as_str().into(),
+                    Vec::new(),
+                )),
+                None => nobody(&backend.subject, self.entropy.wrapping_add(place as u64)),
+            });
+        }
+    }
+
+    /// Lays out all sets. Members that no backend wants are taken out of the list. True if there are other
+    /// advertised routes than before.
+    pub(super) fn lay_out(&mut self, members: &mut BTreeMap<Identity, Member>, roster: &mut Roster) -> bool {
+        let mut drafts: Vec<Draft> = self.planned.iter().map(|_| Draft::default()).collect();
+        let mut claims: BTreeMap<String, (Rule, BTreeSet<ServiceName>, Draft)> = BTreeMap::new();
+        let mut unreadable = Vec::new();
+        members.retain(|identity, member| {
+            let instance = &member.instance;
+            let mut wanted = Vec::new();
+            self.places(instance, &member.sources, &mut wanted);
+            let rules = self.rules_of(instance, &mut unreadable);
+            if wanted.is_empty() && rules.is_empty() {
+                return false;
+            }
+            let source = member.sources.first();
+            let name = source.and_then(|source| self.plan.servers.get(source)?.authority());
+            // Made for whoever drains as well: its load goes on.
+            let endpoint = roster.endpoint(identity, name.as_deref());
+            for rule in rules {
+                let claim = claims.entry(rule.to_string());
+                let (_, services, draft) = claim.or_insert_with(|| (rule, BTreeSet::new(), Draft::default()));
+                services.insert(instance.service.clone());
+                if !member.draining {
+                    draft.add(&endpoint, public_url(instance));
+                }
+            }
+            if !member.draining {
+                for (place, public) in wanted {
+                    drafts[place].add(&endpoint, public);
+                }
+            }
+            true
+        });
+        for (name, problem) in unreadable {
+            if self.warned.insert(format!("{name} {problem}")) {
+                warn!(instance = name, problem, "an advertised route that cannot be read is passed over");
+            }
+        }
+        for (planned, draft) in self.planned.iter_mut().zip(drafts) {
+            *planned = draft.follow(planned);
+        }
+        self.advertise(claims)
+    }
+
+    fn advertise(&mut self, claims: BTreeMap<String, (Rule, BTreeSet<ServiceName>, Draft)>) -> bool {
+        let changed = !claims.keys().eq(self.advertised.keys());
+        let mut before = std::mem::take(&mut self.advertised);
+        for (key, (rule, services, draft)) in claims {
+            if services.len() > 1 && self.warned.insert(format!("{key} {services:?}")) {
+                let services: Vec<&str> = services.iter().map(ServiceName::as_str).collect();
+                let services = services.join(", ");
+                warn!(route = key, services, "several services want this route: each gets its share of it");
+            }
+            let subject = format!("the route {key}");
+            let known = before.remove(&key).map(|known| known.backend);
+            let known = known.unwrap_or_else(|| nobody(&subject, self.entropy));
+            self.advertised.insert(key, Advertised { rule, backend: draft.follow(&known) });
+        }
+        changed
+    }
+
+    /// The backends that want an instance, with where clients reach it.
+    fn places(
+        &self,
+        instance: &Instance,
+        sources: &[SourceId],
+        wanted: &mut Vec<(usize, Option<PublicUrl>)>,
+    ) {
+        for (place, server) in sources.iter().filter_map(|source| self.by_server.get(source)).flatten() {
+            // Two names of one server are one endpoint.
+            if wanted.iter().all(|(known, _)| known != place) {
+                let server = &self.plan.routing.backends[*place].servers[*server];
+                wanted.push((*place, server.public_url.clone()));
+            }
+        }
+        if instance.run == berth_model::Run::STATIC {
+            return;
+        }
+        for place in self.by_service.get(&instance.service).into_iter().flatten() {
+            if let Instances::Query(query) = &self.plan.routing.backends[*place].instances
+                && query.matches(instance)
+            {
+                wanted.push((*place, public_url(instance)));
+            }
+        }
+        if instance.routes.is_empty() && !instance.service.is_internal() {
+            wanted.extend(self.open.iter().map(|place| (*place, public_url(instance))));
+        }
+    }
+
+    /// The routes that an instance advertises and may have.
+    fn rules_of(&self, instance: &Instance, unreadable: &mut Vec<(String, String)>) -> Vec<Rule> {
+        if !self.plan.routing.advertised_routes || instance.service.is_internal() {
+            return Vec::new();
+        }
+        let mut rules: Vec<Rule> = Vec::new();
+        for text in &instance.routes {
+            match Rule::advertised(text) {
+                // What the operator has said of everything holds.
+                Ok(rule) if rule.is_any() && self.plan.has_fallback() => {}
+                Ok(rule) if rules.contains(&rule) => {}
+                Ok(rule) => rules.push(rule),
+                Err(problem) => unreadable.push((instance.identity().to_string(), problem.to_string())),
+            }
+        }
+        rules
+    }
+
+    /// The rules of the advertised routes, in the order of their backends.
+    pub(super) fn advertised_rules(&self) -> Vec<Rule> {
+        self.advertised.values().map(|advertised| advertised.rule.clone()).collect()
+    }
+
+    /// All backends: the operator's, then those of the advertised routes.
+    pub(super) fn all(&self) -> Vec<Arc<Backend>> {
+        let advertised = self.advertised.values().map(|advertised| &advertised.backend);
+        self.planned.iter().chain(advertised).cloned().collect()
+    }
+
+    /// Whether a backend takes instances of every name.
+    pub(super) fn is_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+}
+
+fn public_url(instance: &Instance) -> Option<PublicUrl> {
+    instance.meta.get(PUBLIC_URL)?.parse().ok()
+}
