@@ -54,7 +54,7 @@ impl Condition {
 
 /// Whether a query has this parameter, decoded, with this value; one of several by that name is enough.
 fn carries(query: &[u8], name: &str, value: &str) -> bool {
-    query.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()).any(|pair| {
+    query.split(|byte| *byte == b'&').any(|pair| {
         let equals = pair.iter().position(|byte| *byte == b'=');
         let (its_name, its_value) = equals.map_or((pair, &pair[..0]), |at| (&pair[..at], &pair[at + 1..]));
         decoded(its_name).eq(name.bytes()) && decoded(its_value).eq(value.bytes())
