@@ -1,6 +1,7 @@
 //! What a balancer may be told, checked: by flags, by the environment, and by a file.
 
 mod default;
+mod file;
 mod grammar;
 mod options;
 mod size;
@@ -17,6 +18,7 @@ pub use crate::routing::{
 };
 use crate::telemetry::{AccessFormat, AccessTarget};
 pub use default::default_routing;
+pub use file::{Place, Problem, Problems, load, schema};
 pub use grammar::{MostBody, parse_admin, parse_ca, parse_listen, parse_most_body, parse_time, parse_token};
 pub use options::{Listen, Options, Unsettled, settle};
 pub use size::parse_size;
@@ -74,6 +76,8 @@ pub struct Loaded {
     pub backends: Vec<Backend>,
     /// Whether instances may say what they want to serve, if the file says anything about it.
     pub advertised_routes: Option<bool>,
+    /// What looks wrong, but can be used.
+    pub warnings: Vec<Problem>,
 }
 
 impl AccessTarget {
