@@ -7,6 +7,7 @@ mod admin;
 pub mod config;
 mod discovery;
 pub mod proxy;
+mod reload;
 pub mod routing;
 mod telemetry;
 pub mod tls;
@@ -26,14 +27,16 @@ use tokio::time::MissedTickBehavior;
 use tracing::{info, warn};
 
 pub use berth_http1::Limits;
+pub use reload::{Reloading, Reread};
 pub use telemetry::{AccessFormat, AccessTarget};
 
 use config::{Admin, Settings};
 use discovery::Sources;
 use proxy::listener::{bind_group, without_ipv6};
 use proxy::worker;
+use reload::{Reloads, Running};
 use telemetry::{AccessLog, Cells};
-use upstreams::{Published, Upstreams};
+use upstreams::{Published, Replan, Upstreams};
 
 /// Updates from all sources that may wait to be taken in.
 const WAITING_UPDATES: usize = 1024;
@@ -139,15 +142,25 @@ fn bind_admin(admin: Admin) -> Result<Option<TcpListener>, StartError> {
 ///
 /// # Errors
 /// The access log or a worker cannot be started, or the end was forced.
-pub async fn run(bound: Bound, settings: Settings, shutdown: Shutdown) -> Result<(), StartError> {
+pub async fn run(
+    bound: Bound,
+    settings: Settings,
+    reloading: Option<Reloading>,
+    shutdown: Shutdown,
+) -> Result<(), StartError> {
     let log = AccessLog::open(&settings.access_log, settings.access_format)
         .map_err(|error| StartError::AccessLog(settings.access_log.clone(), error))?;
-    let (published, mut heard) = follow(&settings);
+    let Following { published, sources, plans, mut heard } = follow(&settings);
     let cells: Vec<Arc<Cells>> = bound.listeners.iter().map(|_| Arc::default()).collect();
+    let (listeners, next_listeners): (Vec<_>, Vec<_>) =
+        bound.listeners.iter().map(|_| mpsc::unbounded_channel()).unzip();
+    let (address, cells_of) = (bound.address, cells.clone());
+    let running = Running { settings: settings.clone(), address, sources, plans, cells: cells_of, listeners };
+    let reloads = reload::start(running, reloading);
     let admin = bound.admin.map(|listener| {
         let dropped = log.as_ref().map(AccessLog::dropped).unwrap_or_default();
         let metrics = telemetry::registry(cells.clone(), Arc::clone(&published), dropped);
-        serve_admin(listener, metrics, &settings, &shutdown)
+        serve_admin(listener, metrics, reloads.clone(), &settings, &shutdown)
     });
     let admin = admin.transpose()?;
     tokio::select! {
@@ -156,7 +169,8 @@ pub async fn run(bound: Bound, settings: Settings, shutdown: Shutdown) -> Result
         () = shutdown.graceful.cancelled() => {}
     }
     info!(addr = %bound.address, threads = settings.threads, "balancer listening");
-    let mut workers = start_workers(bound.listeners, &settings, &published, &cells, log.as_ref(), &shutdown)?;
+    let listeners = bound.listeners.into_iter().zip(next_listeners).collect();
+    let mut workers = start_workers(listeners, &settings, &published, &cells, log.as_ref(), &shutdown)?;
     while let Some(ended) = workers.join_next().await {
         // The first that fails ends them all: a balancer must not go on at a part of its strength.
         ended.map_err(io::Error::other).and_then(|ended| ended).map_err(StartError::Worker)?;
@@ -179,25 +193,35 @@ pub async fn run(bound: Bound, settings: Settings, shutdown: Shutdown) -> Result
     Ok(())
 }
 
+/// What follows the sources.
+struct Following {
+    published: Arc<Published>,
+    sources: Sources,
+    plans: mpsc::Sender<Replan>,
+    heard: watch::Receiver<bool>,
+}
+
 /// Begins to follow the sources.
-fn follow(settings: &Settings) -> (Arc<Published>, watch::Receiver<bool>) {
+fn follow(settings: &Settings) -> Following {
     let clock = RunningClock::start();
     let ticking = clock.clone();
     tokio::spawn(async move { ticking.drive(|_, _| {}).await });
     let (said, waiting) = mpsc::channel(WAITING_UPDATES);
     let (heard, is_heard) = watch::channel(false);
-    let (_replan, plans) = mpsc::channel(1);
-    let plan = Sources::new(said, settings.token.clone()).follow(settings);
+    let (plans, next_plans) = mpsc::channel(1);
+    let mut sources = Sources::new(said, settings.token.clone());
+    let plan = sources.follow(settings);
     let entropy = fastrand::u64(..);
     let published = Arc::new(Published::new(upstreams::nobody(&plan, entropy)));
     let upstreams = Upstreams::new(plan, Arc::clone(&published), clock, entropy);
-    tokio::spawn(upstreams.run(waiting, plans, heard));
-    (published, is_heard)
+    tokio::spawn(upstreams.run(waiting, next_plans, heard));
+    Following { published, sources, plans, heard: is_heard }
 }
 
 fn serve_admin(
     listener: TcpListener,
     metrics: prometheus_client::registry::Registry,
+    reloads: Reloads,
     settings: &Settings,
     shutdown: &Shutdown,
 ) -> Result<Shutdown, StartError> {
@@ -206,7 +230,7 @@ fn serve_admin(
         tokio::net::TcpListener::from_std(listener).map_err(|error| StartError::Listen(address, error))?;
     let token = settings.token.as_deref().map(str::parse::<Token>).transpose().map_err(StartError::Token)?;
     let access = Access { token, loopback: address.ip().is_loopback() };
-    let router = admin::router(shutdown.graceful.clone(), metrics, access);
+    let router = admin::router(shutdown.graceful.clone(), metrics, reloads, access);
     info!(addr = %address, "admin port listening");
     // It answers, with 503 on /readyz, until the last request has ended.
     let ending = Shutdown::default();
@@ -234,7 +258,7 @@ fn ticks() -> Arc<Notify> {
 }
 
 fn start_workers(
-    listeners: Vec<TcpListener>,
+    listeners: Vec<(TcpListener, mpsc::UnboundedReceiver<TcpListener>)>,
     settings: &Settings,
     published: &Arc<Published>,
     cells: &[Arc<Cells>],
@@ -243,9 +267,10 @@ fn start_workers(
 ) -> Result<JoinSet<io::Result<()>>, StartError> {
     let most_connections = settings.most_connections.div_ceil(settings.threads).max(1);
     let mut workers = JoinSet::new();
-    for ((index, listener), cells) in listeners.into_iter().enumerate().zip(cells) {
+    for ((index, (listener, next)), cells) in listeners.into_iter().enumerate().zip(cells) {
         let start = worker::Start {
             listener,
+            listeners: next,
             published: Arc::clone(published),
             cells: Arc::clone(cells),
             access_log: log.map(AccessLog::for_worker),

@@ -35,7 +35,7 @@ fn start(settings: Settings) -> anyhow::Result<()> {
     runtime.block_on(async {
         let shutdown =
             berth_daemon::shutdown_on_signals(settings.grace).context("cannot listen for signals")?;
-        berth_balancer::run(bound, settings, shutdown).await?;
+        berth_balancer::run(bound, settings, None, shutdown).await?;
         anyhow::Ok(())
     })
 }

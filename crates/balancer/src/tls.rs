@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use berth_pick::Endpoint;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
@@ -32,6 +32,15 @@ pub enum CaError {
 #[derive(Clone, Default)]
 pub struct UpstreamTls {
     connector: Arc<OnceLock<TlsConnector>>,
+    /// The certificates that were given.
+    given: Option<Arc<[u8]>>,
+}
+
+/// Whether the same is trusted.
+impl PartialEq for UpstreamTls {
+    fn eq(&self, other: &Self) -> bool {
+        self.given == other.given
+    }
 }
 
 impl std::fmt::Debug for UpstreamTls {
@@ -47,13 +56,14 @@ impl UpstreamTls {
     /// The file has none, or none that can be used.
     pub fn trusting(ca: &Path) -> Result<Self, CaError> {
         let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_file_iter(ca).map_err(CaError::Unreadable)? {
+        let given = std::fs::read(ca).map_err(|error| CaError::Unreadable(pem::Error::Io(error)))?;
+        for certificate in CertificateDer::pem_slice_iter(&given) {
             roots.add(certificate.map_err(CaError::Unreadable)?).map_err(CaError::Certificate)?;
         }
         if roots.is_empty() {
             return Err(CaError::Empty);
         }
-        Ok(Self { connector: Arc::new(OnceLock::from(connector(roots))) })
+        Ok(Self { connector: Arc::new(OnceLock::from(connector(roots))), given: Some(given.into()) })
     }
 
     /// Reads the certificates that the system trusts, unless others were given. It reads many files, so it is done

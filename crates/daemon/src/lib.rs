@@ -13,4 +13,4 @@ pub use clock::{RunningClock, RunningTime};
 pub use descriptors::raise_descriptor_limit;
 pub use exit::{EXIT_CONFIG, EXIT_FAILURE, EXIT_USAGE, finish};
 pub use logs::{LogFormat, init_logs};
-pub use signals::{Shutdown, shutdown_on_signals};
+pub use signals::{Shutdown, shutdown_and_reload_on_signals, shutdown_on_signals};

@@ -1,7 +1,9 @@
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -20,9 +22,29 @@ pub struct Shutdown {
 /// # Errors
 /// The signal handlers cannot be installed.
 pub fn shutdown_on_signals(grace: Duration) -> io::Result<Shutdown> {
+    let hang_up = signal(SignalKind::hangup())?;
+    listen(grace, Some(hang_up))
+}
+
+/// The same for SIGTERM and SIGINT only. SIGHUP rings a bell: whoever has a configuration reads it again.
+///
+/// # Errors
+/// The signal handlers cannot be installed.
+pub fn shutdown_and_reload_on_signals(grace: Duration) -> io::Result<(Shutdown, Arc<Notify>)> {
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let bell = Arc::new(Notify::new());
+    let rings = Arc::clone(&bell);
+    tokio::spawn(async move {
+        while hang_up.recv().await.is_some() {
+            rings.notify_one();
+        }
+    });
+    Ok((listen(grace, None)?, bell))
+}
+
+fn listen(grace: Duration, mut hang_up: Option<Signal>) -> io::Result<Shutdown> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hang_up = signal(SignalKind::hangup())?;
     let shutdown = Shutdown::default();
     let stages = shutdown.clone();
     tokio::spawn(async move {
@@ -30,7 +52,7 @@ pub fn shutdown_on_signals(grace: Duration) -> io::Result<Shutdown> {
             tokio::select! {
                 _ = terminate.recv() => "SIGTERM",
                 _ = interrupt.recv() => "SIGINT",
-                _ = hang_up.recv() => "SIGHUP",
+                () = receive(&mut hang_up) => "SIGHUP",
             }
         };
         let name = any().await;
@@ -43,4 +65,12 @@ pub fn shutdown_on_signals(grace: Duration) -> io::Result<Shutdown> {
         stages.forced.cancel();
     });
     Ok(shutdown)
+}
+
+/// Waits for a signal, for ever if there is none to wait for.
+async fn receive(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
 }

@@ -6,6 +6,9 @@ use crate::excerpt::excerpt;
 use crate::path::MAX_PATTERN_BYTES;
 use crate::{HostPattern, PathPattern};
 
+/// The most methods, fields and parameters of a rule, of each.
+const MAX_CONDITIONS: usize = 32;
+
 /// The whole condition of a route: a request must fulfil all of it.
 ///
 /// One that was written by hand goes through [`Self::checked`] before it is compared with others or used.
@@ -58,22 +61,29 @@ impl Rule {
         Ok(Self { host, path: PathPattern::below(path)?, ..Self::any() })
     }
 
+    /// Whether a request could fulfil it, as far as methods, fields and query can tell.
+    ///
+    /// # Errors
+    /// A method is no token (RFC 9110 §9.1), a field has no name (§5.1) or a value that none can have (§5.5), a
+    /// parameter has no name, or there are more than 32 of one kind.
+    pub fn check(&self) -> Result<(), Invalid> {
+        check_count("method", self.methods.len())?;
+        check_count("header", self.fields.len())?;
+        check_count("query", self.query.len())?;
+        self.methods.iter().try_for_each(|method| check_method(method))?;
+        self.fields.iter().try_for_each(|(name, value)| check_field(name, value))?;
+        self.query.iter().try_for_each(|(name, value)| check_parameter(name, value))
+    }
+
     /// The rule in the form in which equal rules are equal: names of fields in lower case, everything in order and
     /// nothing twice.
     ///
     /// # Errors
-    /// A method is no token (RFC 9110 §9.1), a field has no name (§5.1) or a value that none can have (§5.5), or a
-    /// parameter has no name.
+    /// Those of [`Self::check`].
     pub fn checked(mut self) -> Result<Self, Invalid> {
-        for method in &self.methods {
-            check_method(method)?;
-        }
-        for (name, value) in &mut self.fields {
-            check_field(name, value)?;
+        self.check()?;
+        for (name, _) in &mut self.fields {
             name.make_ascii_lowercase();
-        }
-        for (name, value) in &self.query {
-            check_parameter(name, value)?;
         }
         self.methods.sort();
         self.methods.dedup();
@@ -112,6 +122,14 @@ fn plain(text: &str) -> String {
 fn is_token(text: &str) -> bool {
     let is_tchar = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !text.is_empty() && text.bytes().all(is_tchar)
+}
+
+fn check_count(kind: &str, count: usize) -> Result<(), Invalid> {
+    if count <= MAX_CONDITIONS {
+        return Ok(());
+    }
+    let mend = format!("Write at most {MAX_CONDITIONS}, or a second route.");
+    Err(Invalid::new(kind, format!("has {count} entries"), mend))
 }
 
 fn check_method(method: &str) -> Result<(), Invalid> {

@@ -248,3 +248,20 @@ proptest! {
         prop_assert_eq!(one == other, one.to_string() == other.to_string());
     }
 }
+
+#[test]
+fn a_rule_has_thirty_two_conditions_of_a_kind_at_most() {
+    let names = |count: usize| (0..count).map(|number| format!("x{number}"));
+    let pairs = |count| names(count).map(|name| (name, "1".to_owned())).collect();
+    let rule = |methods, fields, query| Rule {
+        methods: names(methods).collect(),
+        fields: pairs(fields),
+        query: pairs(query),
+        ..Rule::any()
+    };
+    assert_eq!(rule(32, 32, 32).check(), Ok(()));
+    for (rule, field) in [(rule(33, 0, 0), "method"), (rule(0, 33, 0), "header"), (rule(0, 0, 33), "query")] {
+        assert_eq!(rule.check().unwrap_err().field, field);
+        assert_eq!(rule.checked().unwrap_err().field, field);
+    }
+}

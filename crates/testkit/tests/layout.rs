@@ -45,7 +45,10 @@ const IMPURE: &[(&str, &str)] = &[
 /// The modules of the larger crates in the order in which they may import: each only from those behind it. A
 /// folder counts as one module here; `lib.rs`, `main.rs` and `mod.rs` themselves stand above all.
 const MODULES: &[(&str, &[&str])] = &[
-    ("balancer", &["admin", "discovery", "config", "proxy", "telemetry", "upstreams", "routing", "tls"]),
+    (
+        "balancer",
+        &["admin", "reload", "discovery", "config", "proxy", "telemetry", "upstreams", "routing", "tls"],
+    ),
     (
         "balancer/src/proxy",
         &[

@@ -1,14 +1,41 @@
-//! The admin port: health, readiness and metrics, behind the same access rules as the registry's API.
+//! The admin port: health, readiness, metrics and reload, behind the same access rules as the registry's API.
 
 use std::sync::Arc;
 
-use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::post;
+use axum::{Json, Router};
 use berth_model::MAX_BODY_BYTES;
-use berth_web::{Access, Readiness, observability, protect};
+use berth_web::{Access, Problem, Readiness, observability, protect};
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
+use crate::reload::{ReloadError, Reloads, Report};
+
 /// The admin port's calls. `draining` is cancelled when the balancer begins to end.
-pub(crate) fn router(draining: CancellationToken, metrics: Registry, access: Access) -> Router {
-    protect(observability(Readiness::until(draining), Arc::new(metrics)), access, MAX_BODY_BYTES)
+pub(crate) fn router(
+    draining: CancellationToken,
+    metrics: Registry,
+    reloads: Reloads,
+    access: Access,
+) -> Router {
+    let calls = Router::new().route("/reload", post(reload).with_state(reloads));
+    let router = calls.merge(observability(Readiness::until(draining), Arc::new(metrics)));
+    protect(router, access, MAX_BODY_BYTES)
+}
+
+/// `POST /reload`: waits until every worker goes by the configuration, and reports what has changed.
+async fn reload(State(reloads): State<Reloads>) -> Result<Json<Report>, Problem> {
+    reloads.ask().await.map(Json).map_err(|error| {
+        let (status, mend) = match error {
+            ReloadError::NoFile => (StatusCode::CONFLICT, "Start it with -c FILE."),
+            ReloadError::Wrong(_) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "Mend the file; nothing has changed.")
+            }
+            ReloadError::Listen(..) => (StatusCode::CONFLICT, "Choose another address; nothing has changed."),
+            ReloadError::Ending => (StatusCode::SERVICE_UNAVAILABLE, "Start it again."),
+        };
+        Problem::new(status, error.to_string()).mend(mend)
+    })
 }

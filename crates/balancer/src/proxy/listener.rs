@@ -15,7 +15,14 @@ const UNSENT_BYTES: u32 = 256 * 1024;
 /// # Errors
 /// The address cannot be bound: it is in use, also by another balancer, or not ours.
 pub(crate) fn bind_group(address: SocketAddr, workers: usize) -> io::Result<(Vec<TcpListener>, SocketAddr)> {
-    let address = claim(address)?;
+    bind_beside(claim(address)?, workers)
+}
+
+/// The same where nobody but this process may listen already.
+///
+/// # Errors
+/// The address cannot be bound.
+pub(crate) fn bind_beside(address: SocketAddr, workers: usize) -> io::Result<(Vec<TcpListener>, SocketAddr)> {
     let mut listeners = Vec::with_capacity(workers);
     for _ in 0..workers {
         let socket = open(address)?;

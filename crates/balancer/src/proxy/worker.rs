@@ -11,8 +11,8 @@ use std::time::Instant;
 use berth_daemon::Shutdown;
 use rustix::net::{SocketFlags, acceptfrom_with};
 use tokio::io::unix::AsyncFd;
-use tokio::sync::Notify;
-use tokio::task::{LocalSet, spawn_local};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::{JoinHandle, LocalSet, spawn_local};
 
 use super::client::Client;
 use super::connection;
@@ -23,6 +23,8 @@ use crate::upstreams::Published;
 /// What a worker is made from.
 pub(crate) struct Start {
     pub(crate) listener: TcpListener,
+    /// Listeners that take the place of the present one.
+    pub(crate) listeners: mpsc::UnboundedReceiver<TcpListener>,
     pub(crate) published: Arc<Published>,
     pub(crate) cells: Arc<Cells>,
     pub(crate) access_log: Option<WorkerLog>,
@@ -47,6 +49,7 @@ pub(crate) fn run(start: Start) -> io::Result<()> {
 async fn serve(start: Start) -> io::Result<()> {
     #[allow(deprecated, reason = "the mend needs unsafe; a listener of std is never another file")]
     let listener = AsyncFd::new(start.listener)?;
+    let mut listeners = start.listeners;
     let worker = Rc::new(Worker::new(start.published, start.cells, start.access_log, start.descriptors));
     spawn_local(tick(Rc::clone(&worker), start.ticks));
     // In a task of its own: this future is polled whenever any task was, and has little to look at.
@@ -55,7 +58,7 @@ async fn serve(start: Start) -> io::Result<()> {
     let serving = spawn_local(async move {
         tokio::select! {
             () = start.shutdown.forced.cancelled() => {}
-            () = accept_until_drained(&drained, listener, most, &start.shutdown) => {}
+            () = accept_until_drained(&drained, listener, &mut listeners, most, &start.shutdown) => {}
         }
     });
     serving.await.map_err(io::Error::other)?;
@@ -68,23 +71,57 @@ async fn serve(start: Start) -> io::Result<()> {
 async fn accept_until_drained(
     worker: &Rc<Worker>,
     listener: AsyncFd<TcpListener>,
+    listeners: &mut mpsc::UnboundedReceiver<TcpListener>,
     most: usize,
     shutdown: &Shutdown,
 ) {
-    let listener = Rc::new(listener);
-    // In a task of its own as well, so that nothing else is looked at for each connection.
-    let accepting = spawn_local(accept(Rc::clone(worker), Rc::clone(&listener), most));
-    shutdown.graceful.cancelled().await;
-    accepting.abort();
-    // It was aborted, which is no news.
-    let _ = accepting.await;
-    worker.draining.set(true);
-    if let Some(listener) = Rc::into_inner(listener) {
-        admit_waiting(worker, listener.get_ref());
+    let mut accepting = Accepting::begin(worker, listener, most);
+    loop {
+        tokio::select! {
+            () = shutdown.graceful.cancelled() => break,
+            Some(next) = listeners.recv() => {
+                #[allow(deprecated, reason = "the mend needs unsafe; a listener of std is never another file")]
+                match AsyncFd::new(next) {
+                    // The new one accepts before the old one is closed.
+                    Ok(next) => {
+                        let next = Accepting::begin(worker, next, most);
+                        std::mem::replace(&mut accepting, next).end(worker).await;
+                    }
+                    Err(error) => tracing::error!(%error, "a worker cannot use its new listener"),
+                }
+            }
+        }
     }
+    worker.draining.set(true);
+    accepting.end(worker).await;
     worker.deadlines.last_call();
     while worker.connections.get() > 0 {
         worker.ended.notified().await;
+    }
+}
+
+/// A listener, and the task that accepts from it.
+struct Accepting {
+    listener: Rc<AsyncFd<TcpListener>>,
+    task: JoinHandle<()>,
+}
+
+impl Accepting {
+    fn begin(worker: &Rc<Worker>, listener: AsyncFd<TcpListener>, most: usize) -> Self {
+        let listener = Rc::new(listener);
+        // In a task of its own as well, so that nothing else is looked at for each connection.
+        let task = spawn_local(accept(Rc::clone(worker), Rc::clone(&listener), most));
+        Self { listener, task }
+    }
+
+    /// Admits whoever waits, and closes the listener.
+    async fn end(self, worker: &Rc<Worker>) {
+        self.task.abort();
+        // It was aborted, which is no news.
+        let _ = self.task.await;
+        if let Some(listener) = Rc::into_inner(self.listener) {
+            admit_waiting(worker, listener.get_ref());
+        }
     }
 }
 

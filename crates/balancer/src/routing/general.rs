@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use crate::tls::UpstreamTls;
 
 /// What the data path may be told; every worker has the same.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ProxySettings {
     /// How large a head may be.
     pub limits: Limits,
@@ -26,7 +26,7 @@ pub struct ProxySettings {
 }
 
 /// How long each step may take.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// A connection to an upstream.
     pub connect: Duration,
@@ -72,7 +72,7 @@ impl Millis {
 
 impl From<Duration> for Millis {
     fn from(time: Duration) -> Self {
-        let millis = time.as_millis() + u128::from(time.subsec_nanos() % 1_000_000 > 0);
+        let millis = time.as_millis() + u128::from(!time.subsec_nanos().is_multiple_of(1_000_000));
         Self(u32::try_from(millis).unwrap_or(u32::MAX))
     }
 }

@@ -90,6 +90,32 @@ impl Action {
     }
 }
 
+impl Action {
+    /// The backends that it names, by their places.
+    pub(crate) fn backends(&self) -> Vec<usize> {
+        match self.target() {
+            Some(Target::Backend(backend)) => vec![*backend],
+            Some(Target::Split { shares, .. }) => shares.iter().map(|(backend, _)| *backend).collect(),
+            None => Vec::new(),
+        }
+    }
+
+    /// The same, but for where its backends are in the list.
+    pub(crate) fn without_backends(&self) -> Self {
+        let mut same = self.clone();
+        match &mut same {
+            Action::Forward(target) | Action::Redirect { target, .. } | Action::Pick(target) => {
+                match target {
+                    Target::Backend(place) => *place = 0,
+                    Target::Split { shares, .. } => shares.iter_mut().for_each(|(place, _)| *place = 0),
+                }
+            }
+            Action::Respond(_) | Action::RedirectTo { .. } => {}
+        }
+        same
+    }
+}
+
 /// Where endpoints are taken from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {

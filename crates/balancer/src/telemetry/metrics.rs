@@ -86,6 +86,18 @@ impl Workers {
     fn endpoints(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let snapshot = self.published.current();
         gauge(encoder, "endpoints", "Endpoints that take requests", snapshot.endpoints().count() as u64)?;
+        gauge(
+            encoder,
+            "routes",
+            "Routes, those that services advertise among them",
+            snapshot.routes.len() as u64,
+        )?;
+        gauge(
+            encoder,
+            "backends",
+            "Backends, those of advertised routes among them",
+            snapshot.backends.len() as u64,
+        )?;
         gauge(encoder, "generation", "The newest list of endpoints", snapshot.generation)?;
         let oldest = self.cells.iter().map(|cells| cells.generation.value()).min().unwrap_or(0);
         gauge(encoder, "generation_oldest", "The oldest list that a worker last used", oldest)?;

@@ -131,7 +131,7 @@ impl Backends {
             match &backend.instances {
                 Instances::None => {}
                 Instances::Query(query) => {
-                    self.by_service.entry(query.service.clone()).or_default().push(place)
+                    self.by_service.entry(query.service.clone()).or_default().push(place);
                 }
                 Instances::WithoutRoutes => self.open.push(place),
             }

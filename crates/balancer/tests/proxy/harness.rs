@@ -1,13 +1,15 @@
 //! A real balancer within the test's process, on ports of its own.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use berth_balancer::config::{Admin, Settings, Upstream, default_routing};
 use berth_balancer::proxy::{ProxySettings, Timeouts};
 use berth_balancer::tls::UpstreamTls;
-use berth_balancer::{AccessFormat, AccessTarget, Bound, Limits, StartError};
+use berth_balancer::{AccessFormat, AccessTarget, Bound, Limits, Reloading, Reread, StartError};
 use berth_daemon::Shutdown;
 use berth_model::Scheme;
 use berth_testkit::{Http, Listening, PATIENCE, Wire, eventually};
@@ -86,20 +88,32 @@ impl Balancer {
     /// Runs, and knows all its upstreams.
     pub(crate) fn start(settings: Settings) -> Self {
         let bound = berth_balancer::bind(&settings).expect("ports");
-        let expected: usize = settings.routing.backends.iter().map(|backend| backend.servers.len()).sum();
-        let balancer = Self::run(bound, settings);
+        let servers = settings.routing.backends.iter().flat_map(|backend| &backend.servers);
+        let expected = servers.map(|server| &server.upstream).collect::<HashSet<_>>().len();
+        let balancer = Self::run(bound, settings, None);
         eventually("all endpoints", || (balancer.metric("endpoints") == expected as f64).then_some(()));
         balancer
     }
 
-    fn run(bound: Bound, settings: Settings) -> Self {
+    /// Runs, and at each reload reads its settings from here.
+    pub(crate) fn reloading(settings: Settings, next: &Arc<Mutex<Result<Settings, String>>>) -> Self {
+        let bound = berth_balancer::bind(&settings).expect("ports");
+        let next = Arc::clone(next);
+        let reread: Reread = Box::new(move || next.lock().unwrap().clone());
+        let balancer =
+            Self::run(bound, settings, Some(Reloading { reread, file: None, bell: Arc::default() }));
+        eventually("an endpoint", || (balancer.metric("endpoints") > 0.0).then_some(()));
+        balancer
+    }
+
+    fn run(bound: Bound, settings: Settings, reloading: Option<Reloading>) -> Self {
         let (address, admin) = (bound.address, bound.admin_address().expect("an admin port"));
         let shutdown = Shutdown::default();
         let stages = shutdown.clone();
         let thread = std::thread::spawn(move || {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(berth_balancer::run(bound, settings, stages))
+            runtime.block_on(berth_balancer::run(bound, settings, reloading, stages))
         });
         Self { address, admin, shutdown, thread: Some(thread) }
     }

@@ -1,0 +1,217 @@
+//! A new configuration for a balancer that runs: read again, compared, applied whole or not at all.
+//!
+//! Whatever can fail is done first: reading and checking the file, and binding a new port. Then the `upstreams` task
+//! takes the new plan over with one snapshot, and workers go by it from their next request on; what runs is finished
+//! by what it began with.
+
+mod difference;
+mod watch;
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use thiserror::Error;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tracing::{error, info, warn};
+
+use crate::config::Settings;
+use crate::discovery::Sources;
+use crate::proxy::listener::{bind_beside, bind_group};
+use crate::telemetry::Cells;
+use crate::upstreams::Replan;
+
+use difference::Difference;
+
+/// How often it is asked whether all workers go by the new plan, and how often at most. Each looks at every tick.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+const MOST_LOOKS: usize = 300;
+
+/// Reads the configuration again; an error is all that is wrong with it, for people to read.
+pub type Reread = Box<dyn Fn() -> Result<Settings, String> + Send + Sync>;
+
+/// What a balancer needs to be able to reload.
+pub struct Reloading {
+    /// Reads the configuration again.
+    pub reread: Reread,
+    /// The file that is watched for changes, if there is one.
+    pub file: Option<PathBuf>,
+    /// Rung to ask for a reload: by SIGHUP.
+    pub bell: Arc<Notify>,
+}
+
+/// What a reload has changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Report {
+    /// The snapshot from which on it holds.
+    generation: u64,
+    /// What is different.
+    changed: Vec<String>,
+    /// Keys that are different in the file, and take effect with the next start only.
+    needs_restart: Vec<&'static str>,
+}
+
+/// Why a reload changed nothing.
+#[derive(Debug, Error)]
+pub(crate) enum ReloadError {
+    /// There is no file.
+    #[error("this balancer was started without a configuration file")]
+    NoFile,
+    /// The configuration is wrong; this says all that is.
+    #[error("{0}")]
+    Wrong(String),
+    /// The new port cannot be had.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, std::io::Error),
+    /// The balancer is ending.
+    #[error("the balancer is ending")]
+    Ending,
+}
+
+type Asked = oneshot::Sender<Result<Report, ReloadError>>;
+
+/// Asks for reloads. They are done one after the other.
+#[derive(Clone, Debug)]
+pub(crate) struct Reloads {
+    asks: Option<mpsc::Sender<Asked>>,
+}
+
+impl Reloads {
+    /// Reloads, and waits until every worker goes by the new configuration.
+    pub(crate) async fn ask(&self) -> Result<Report, ReloadError> {
+        let asks = self.asks.as_ref().ok_or(ReloadError::NoFile)?;
+        let (asked, answer) = oneshot::channel();
+        asks.send(asked).await.map_err(|_| ReloadError::Ending)?;
+        answer.await.unwrap_or(Err(ReloadError::Ending))
+    }
+}
+
+/// The parts of a balancer that runs which a reload changes.
+pub(crate) struct Running {
+    pub(crate) settings: Settings,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    pub(crate) sources: Sources,
+    pub(crate) plans: mpsc::Sender<Replan>,
+    pub(crate) cells: Vec<Arc<Cells>>,
+    /// Each worker takes a listener in place of its present one.
+    pub(crate) listeners: Vec<mpsc::UnboundedSender<TcpListener>>,
+}
+
+/// Begins to reload whenever it is asked for. Without `reloading` it never is, and the parts are only kept.
+pub(crate) fn start(running: Running, reloading: Option<Reloading>) -> Reloads {
+    let Some(reloading) = reloading else {
+        tokio::spawn(async move {
+            let _kept = running;
+            std::future::pending::<()>().await;
+        });
+        return Reloads { asks: None };
+    };
+    let (asks, asked) = mpsc::channel(1);
+    let reloads = Reloads { asks: Some(asks) };
+    tokio::spawn(answer(running, reloading.reread, asked));
+    tokio::spawn(on_signals(reloads.clone(), reloading.bell));
+    if let Some(file) = reloading.file {
+        tokio::spawn(watch::follow(file, reloads.clone()));
+    }
+    reloads
+}
+
+async fn on_signals(reloads: Reloads, bell: Arc<Notify>) {
+    loop {
+        bell.notified().await;
+        // What came of it is in the log.
+        let _ = reloads.ask().await;
+    }
+}
+
+async fn answer(mut running: Running, reread: Reread, mut asked: mpsc::Receiver<Asked>) {
+    while let Some(asked) = asked.recv().await {
+        let outcome = match reread() {
+            Ok(next) => running.apply(next).await,
+            Err(problems) => Err(ReloadError::Wrong(problems)),
+        };
+        match &outcome {
+            Ok(report) => {
+                let (generation, changed) = (report.generation, report.changed.join("; "));
+                info!(generation, changed, "configuration reloaded");
+                if !report.needs_restart.is_empty() {
+                    let keys = report.needs_restart.join(", ");
+                    warn!(keys, "these take effect with the next start only");
+                }
+            }
+            Err(problem) => error!(%problem, "configuration not reloaded, nothing has changed"),
+        }
+        // Whoever asked may have left.
+        let _ = asked.send(outcome);
+    }
+}
+
+impl Running {
+    async fn apply(&mut self, mut next: Settings) -> Result<Report, ReloadError> {
+        let difference = Difference::between(&self.settings, &next);
+        if next.proxy.tls == self.settings.proxy.tls {
+            // The same certificates: sessions with upstreams go on.
+            next.proxy.tls = self.settings.proxy.tls.clone();
+        }
+        let bound = self.bind(&next)?;
+        let plan = self.sources.follow(&next);
+        let (told, tells) = oneshot::channel();
+        self.plans.send((plan.clone(), told)).await.map_err(|_| ReloadError::Ending)?;
+        let generation = tells.await.map_err(|_| ReloadError::Ending)?;
+        self.sources.keep(&plan);
+        if let Some((listeners, address)) = bound {
+            self.address = address;
+            for (worker, listener) in self.listeners.iter().zip(listeners) {
+                // A worker that is gone ends the process by itself.
+                let _ = worker.send(listener);
+            }
+            info!(addr = %address, "balancer listening");
+        }
+        self.wait_for(generation).await;
+        let Difference { changed, needs_restart } = difference;
+        next.keep_from(&self.settings);
+        self.settings = next;
+        Ok(Report { generation, changed, needs_restart })
+    }
+
+    /// New listeners, one for each worker, if there is to be another address.
+    fn bind(&self, next: &Settings) -> Result<Option<(Vec<TcpListener>, SocketAddr)>, ReloadError> {
+        if next.listen == self.settings.listen {
+            return Ok(None);
+        }
+        let workers = self.listeners.len();
+        // On our own port it is we who are in the way.
+        let bound = if next.listen.port() == self.address.port() {
+            bind_beside(next.listen, workers)
+        } else {
+            bind_group(next.listen, workers)
+        };
+        bound.map(Some).map_err(|error| ReloadError::Listen(next.listen, error))
+    }
+
+    /// Waits until every worker goes by this snapshot. One whose thread is held up does with its next request.
+    async fn wait_for(&self, generation: u64) {
+        for _ in 0..MOST_LOOKS {
+            if self.cells.iter().all(|cells| cells.generation.value() >= generation) {
+                return;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+impl Settings {
+    /// Takes over what cannot change while the balancer runs.
+    fn keep_from(&mut self, running: &Settings) {
+        self.admin = running.admin;
+        self.token.clone_from(&running.token);
+        self.threads = running.threads;
+        self.most_connections = running.most_connections;
+        self.access_log.clone_from(&running.access_log);
+        self.access_format = running.access_format;
+        self.grace = running.grace;
+    }
+}
