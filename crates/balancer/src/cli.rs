@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use berth_balancer::config::{
@@ -12,19 +13,28 @@ use berth_balancer::{AccessFormat, AccessTarget};
 use berth_client::RegistryList;
 use berth_daemon::LogFormat;
 use berth_model::Query;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use ipnet::IpNet;
 
 const EXAMPLES: &str = "Examples:
   balancer --registry localhost:9090                 every instance that the registry lists, in turn
   balancer --registry localhost:9090 --service 'web@1.x'
   balancer --upstream localhost:3000,localhost:3001  two servers, no registry
-  balancer --port 8000 --access-log -                another port; a line per request on stdout";
+  balancer --port 8000 --access-log -                another port; a line per request on stdout
+  balancer -c balancer.yaml                          routes and settings from a file
+  balancer check -c balancer.yaml                    says what is wrong with it";
 
 /// Forwards HTTP requests to the live instances that a registry lists, each in turn.
 #[derive(Debug, Parser)]
 #[command(name = "balancer", version = berth_daemon::VERSION, after_help = EXAMPLES)]
 pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
+    /// The configuration, in YAML; - for stdin. Flags and the environment have the last word
+    #[arg(short, long, value_name = "FILE", global = true)]
+    pub(crate) config: Option<PathBuf>,
+
     /// A registry to follow; repeat it, or separate with commas, for several [default: localhost:9090]
     #[arg(long, env = "BERTH_REGISTRY", value_name = "HOST:PORT")]
     registry: Vec<RegistryList>,
@@ -137,6 +147,14 @@ pub(crate) struct Cli {
     /// How the log on stderr looks [default: text]
     #[arg(long, value_name = "FORMAT", value_enum)]
     log_format: Option<LogFormat>,
+}
+
+/// What else there is to do than to serve.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Says what is wrong with a configuration, and serves nothing: balancer check -c FILE
+    #[command(visible_alias = "validate")]
+    Check,
 }
 
 impl Cli {
