@@ -1,5 +1,7 @@
 //! The command line.
 
+mod reload;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,6 +17,7 @@ use berth_daemon::LogFormat;
 use berth_model::Query;
 use clap::{Parser, Subcommand};
 use ipnet::IpNet;
+use reload::Reload;
 
 const EXAMPLES: &str = "Examples:
   balancer --registry localhost:9090                 every instance that the registry lists, in turn
@@ -22,7 +25,8 @@ const EXAMPLES: &str = "Examples:
   balancer --upstream localhost:3000,localhost:3001  two servers, no registry
   balancer --port 8000 --access-log -                another port; a line per request on stdout
   balancer -c balancer.yaml                          routes and settings from a file
-  balancer check -c balancer.yaml                    says what is wrong with it";
+  balancer check -c balancer.yaml                    says what is wrong with it
+  balancer reload                                    has it read again by a balancer that runs";
 
 /// Forwards HTTP requests to the live instances that a registry lists, each in turn.
 #[derive(Debug, Parser)]
@@ -150,11 +154,13 @@ pub(crate) struct Cli {
 }
 
 /// What else there is to do than to serve.
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Command {
     /// Says what is wrong with a configuration, and serves nothing: balancer check -c FILE
     #[command(visible_alias = "validate")]
     Check,
+    /// Has a balancer that runs read its configuration again, waits, and says what has changed
+    Reload(Reload),
 }
 
 impl Cli {

@@ -3,11 +3,12 @@
 mod cli;
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use berth_balancer::config::{Loaded, Problems, Settings, load, settle};
+use berth_balancer::config::{Loaded, Options, Problems, Settings, load, settle};
+use berth_balancer::{Reloading, Reread};
 use berth_daemon::EXIT_CONFIG;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
@@ -17,6 +18,9 @@ use cli::{Cli, Command};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Some(Command::Reload(reload)) = &cli.command {
+        return reload.run().unwrap_or_else(|error| berth_daemon::finish(Err(error)));
+    }
     if cli.command.is_some() && cli.config.is_none() {
         let what = "which file? balancer check -c FILE";
         Cli::command().error(ErrorKind::MissingRequiredArgument, what).exit();
@@ -32,7 +36,7 @@ fn main() -> ExitCode {
         (Err(unsettled), Some(path)) => return wrong_file(&format!("{}: {unsettled}", name_of(path))),
         (Err(unsettled), None) => Cli::command().error(ErrorKind::ArgumentConflict, unsettled).exit(),
     };
-    if let (Some(Command::Check), Some(path), Some(file)) = (cli.command, &cli.config, &file) {
+    if let (Some(Command::Check), Some(path), Some(file)) = (&cli.command, &cli.config, &file) {
         return checked(&name_of(path), file, &settings);
     }
     let said = file.as_ref().and_then(|file| file.options.log_format);
@@ -40,7 +44,7 @@ fn main() -> ExitCode {
     for problem in file.iter().flat_map(|file| &file.warnings) {
         warn!("{}", problem.line());
     }
-    berth_daemon::finish(start(settings))
+    berth_daemon::finish(start(settings, cli.config, options))
 }
 
 /// Reads the file; `-` is standard input.
@@ -77,7 +81,21 @@ fn checked(name: &str, file: &Loaded, settings: &Settings) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn start(settings: Settings) -> anyhow::Result<()> {
+/// Reads the file again, for a balancer that runs.
+fn reread(path: &Path, options: &Options, open_files: u64) -> Result<Settings, String> {
+    if path.as_os_str() == "-" {
+        return Err("the configuration came from standard input, which cannot be read again".to_owned());
+    }
+    let file = read(path).map_err(|problems| problems.to_string())?;
+    let settings = settle(options, Some(&file), open_files);
+    let settings = settings.map_err(|unsettled| format!("{}: {unsettled}", name_of(path)))?;
+    for problem in &file.warnings {
+        warn!("{}", problem.line());
+    }
+    Ok(settings)
+}
+
+fn start(settings: Settings, file: Option<PathBuf>, options: Options) -> anyhow::Result<()> {
     info!(open_files = settings.open_files, connections = settings.most_connections, "limits");
     // Ports first: whoever starts a second balancer learns it before anything else happens.
     let bound = berth_balancer::bind(&settings)?;
@@ -88,9 +106,18 @@ fn start(settings: Settings) -> anyhow::Result<()> {
         .build()
         .context("cannot start the control runtime")?;
     runtime.block_on(async {
-        let shutdown =
-            berth_daemon::shutdown_on_signals(settings.grace).context("cannot listen for signals")?;
-        berth_balancer::run(bound, settings, None, shutdown).await?;
+        let (grace, open_files) = (settings.grace, settings.open_files as u64);
+        let (reloading, shutdown) = match file {
+            None => (None, berth_daemon::shutdown_on_signals(grace).context("cannot listen for signals")?),
+            Some(path) => {
+                let signals = berth_daemon::shutdown_and_reload_on_signals(grace);
+                let (shutdown, bell) = signals.context("cannot listen for signals")?;
+                let watched = (path.as_os_str() != "-").then(|| path.clone());
+                let reread: Reread = Box::new(move || reread(&path, &options, open_files));
+                (Some(Reloading { reread, file: watched, bell }), shutdown)
+            }
+        };
+        berth_balancer::run(bound, settings, reloading, shutdown).await?;
         anyhow::Ok(())
     })
 }

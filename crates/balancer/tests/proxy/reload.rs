@@ -26,7 +26,7 @@ fn a_new_plan_holds_when_the_reload_answers() {
     let next: Next = Arc::new(Mutex::new(Err("nothing yet".into())));
     let mut settings = one("/a/*", first.address());
     settings.threads = 2;
-    let balancer = Balancer::reloading(settings.clone(), &next);
+    let balancer = Balancer::reloading(settings, &next);
     let mut client = balancer.http();
     assert_eq!((client.get("/a").text(), client.get("/b").status), ("first", 404));
     let mut changed = one("/b/*", second.address());
