@@ -83,6 +83,9 @@ fn without_null(schema: &mut Value) {
                     members.insert("type".to_owned(), only);
                 }
             }
+            if let Some(Value::Array(names)) = members.get_mut("enum") {
+                names.retain(|name| !name.is_null());
+            }
             let is_null = |schema: &Value| schema.get("type").is_some_and(|name| name == "null");
             if let Some(Value::Array(any)) = members.get_mut("anyOf")
                 && any.iter().any(is_null)

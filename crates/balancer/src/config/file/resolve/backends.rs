@@ -98,7 +98,7 @@ impl Backends {
         if !key.contains('@') {
             return self.named(key, report);
         }
-        let query = read(key, "split", of("split", str::parse::<berth_model::Query>), report)?;
+        let query = read(key, "split", str::parse::<berth_model::Query>, report)?;
         let text = query.to_string();
         if let Some((_, place)) = self.queries.iter().find(|(known, _)| *known == text) {
             return Some(*place);
@@ -165,7 +165,7 @@ fn read_backend(parts: Parts<'_>, place: Place, whom: &str, report: &mut Report<
         report.error(image.place, NO_DOCKER);
     }
     let strategy = read_strategy(parts.strategy, report);
-    let service = read_some(parts.service, "service", of("service", str::parse), report);
+    let service = read_some(parts.service, "service", str::parse, report);
     let mut servers = Vec::new();
     for entry in parts.servers.into_iter().flat_map(|servers| &servers.value) {
         servers.extend(read_server(entry, report));

@@ -32,7 +32,11 @@ fn read<T, E: Display>(
         Ok(value) => Some(value),
         Err(error) => {
             let said = error.to_string();
-            let message = if said.starts_with(key) { said } else { format!("{key}: {said}") };
+            let message = match said.split(' ').next() {
+                Some("is" | "has") => format!("{key} {said}"),
+                Some(first) if first == key => said,
+                _ => format!("{key}: {said}"),
+            };
             report.error(value.place, message);
             None
         }

@@ -7,7 +7,7 @@ use super::backends::Backends;
 use super::{policy, rule};
 use crate::config::file::keys::FileKeys;
 use crate::config::file::problem::{Report, quoted};
-use crate::config::file::route_keys::RouteKeys;
+use crate::config::file::route_keys::{ModeKey, RouteKeys};
 use crate::config::file::spot::{Place, Spot};
 use crate::config::{Backend, Route};
 
@@ -35,7 +35,10 @@ pub(super) fn resolve(file: &FileKeys, report: &mut Report<'_>) -> (Vec<Route>, 
         }
         routes.extend(route(keys, rule, &mut backends, report));
     }
-    backends.warn_of_unused(report);
+    // A route that is wrong may have meant it.
+    if !report.has_errors() {
+        backends.warn_of_unused(report);
+    }
     (routes, backends.all)
 }
 
@@ -79,10 +82,7 @@ fn check_combinations(keys: &RouteKeys, destination: &Destination<'_>, report: &
         refuse(keys.split_by.as_ref().map(|key| key.place), "split_by", "has no meaning without `split`");
     }
     let is_pick = keys.pick.as_ref().is_some_and(|pick| pick.value);
-    let is_redirect = keys
-        .mode
-        .as_ref()
-        .is_some_and(|mode| mode.value == crate::config::file::route_keys::ModeKey::Redirect);
+    let is_redirect = keys.mode.as_ref().is_some_and(|mode| mode.value == ModeKey::Redirect);
     if !answers.is_empty() {
         refuse(keys.strategy.as_ref().map(|key| key.place), "strategy", answers);
         refuse(keys.split_by.as_ref().map(|key| key.place), "split_by", answers);

@@ -33,7 +33,7 @@ pub(super) fn options(file: &FileKeys, report: &mut Report<'_>) -> Options {
     let grace = time(&file.grace, "grace");
     Options {
         registry,
-        service: read_some(file.service.as_ref(), "service", of("service", str::parse), report),
+        service: read_some(file.service.as_ref(), "service", str::parse, report),
         upstream,
         listen,
         admin: read_some(file.admin.as_ref(), "admin", parse_admin, report),
