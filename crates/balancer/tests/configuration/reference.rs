@@ -9,7 +9,7 @@ const INTRODUCTION: &str = include_str!("introduction.md");
 /// The whole document.
 pub(crate) fn text(schema: &Value) -> String {
     let mut text = INTRODUCTION.to_owned();
-    table(&mut text, "Top level", schema, schema);
+    table(&mut text, "Top level", schema);
     for (title, name) in [
         ("Routes", "Route"),
         ("Backends", "Backend"),
@@ -19,12 +19,12 @@ pub(crate) fn text(schema: &Value) -> String {
         ("`request_headers` and `response_headers`", "HeaderEdits"),
     ] {
         let part = schema["$defs"].get(name).unwrap_or_else(|| panic!("no {name} in the schema"));
-        table(&mut text, title, part, schema);
+        table(&mut text, title, part);
     }
     text
 }
 
-fn table(text: &mut String, title: &str, part: &Value, schema: &Value) {
+fn table(text: &mut String, title: &str, part: &Value) {
     let description = flowing(part["description"].as_str().expect("a description"));
     write!(text, "\n## {title}\n\n{description}\n\n| key | type | default | meaning |\n|---|---|---|---|\n")
         .unwrap();
@@ -38,7 +38,7 @@ fn table(text: &mut String, title: &str, part: &Value, schema: &Value) {
         };
         let meaning =
             flowing(key["description"].as_str().unwrap_or_else(|| panic!("{name} without a comment")));
-        let kind = kind(key.as_object().unwrap(), schema);
+        let kind = kind(key.as_object().unwrap());
         writeln!(text, "| `{name}` | {kind} | {default} | {} |", meaning.replace('|', "\\|")).unwrap();
     }
 }
@@ -49,7 +49,7 @@ fn flowing(text: &str) -> String {
 }
 
 /// A type in words.
-fn kind(key: &Map<String, Value>, schema: &Value) -> String {
+fn kind(key: &Map<String, Value>) -> String {
     if let Some(words) = key.get("x-kind").and_then(Value::as_str) {
         return words.to_owned();
     }
@@ -65,14 +65,14 @@ fn kind(key: &Map<String, Value>, schema: &Value) -> String {
         };
     }
     if let Some(any) = key.get("anyOf").and_then(Value::as_array) {
-        let all: Vec<String> = any.iter().map(|one| kind(one.as_object().unwrap(), schema)).collect();
+        let all: Vec<String> = any.iter().map(|one| kind(one.as_object().unwrap())).collect();
         return all.join(" or ");
     }
     if let Some(names) = key.get("enum").and_then(Value::as_array) {
         let names: Vec<String> = names.iter().map(|name| format!("`{}`", name.as_str().unwrap())).collect();
         return names.join(", ");
     }
-    let inner = |name: &str| kind(key[name].as_object().expect("an inner schema"), schema);
+    let inner = |name: &str| kind(key[name].as_object().expect("an inner schema"));
     match key.get("type").and_then(Value::as_str) {
         Some("array") => format!("list of {}", inner("items")),
         Some("object") => format!("mapping to {}", inner("additionalProperties")),
