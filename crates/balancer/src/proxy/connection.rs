@@ -20,7 +20,7 @@ use super::reply::Reply;
 use super::request::Request;
 use super::shared::Worker;
 use super::view::Routed;
-use crate::routing::{Edits, Millis, split_query};
+use crate::routing::{Edits, split_query};
 use crate::telemetry::LoggedLine;
 
 /// What came instead of a request that goes upstream.
@@ -106,10 +106,10 @@ pub(crate) async fn serve(worker: &Worker, client: &mut Client) {
 async fn next_request(client: &mut Client, worker: &Worker) -> Result<Request, NoRequest> {
     let ahead = std::mem::take(&mut client.ahead);
     if ahead.is_empty() || passes_empty_line(client, &ahead) {
-        let idle = Millis::from(worker.view().general.timeouts.idle);
+        let idle = worker.reading.get().idle;
         client.deadline.set_idle(if worker.draining.get() { idle.min(LAST_CALL) } else { idle });
     } else {
-        client.deadline.set(worker.view().general.timeouts.head.into());
+        client.deadline.set(worker.reading.get().head);
         if let Some(request) = parse(client, worker, &ahead)? {
             return Ok(request);
         }
@@ -144,13 +144,13 @@ fn poll_request(
             if let Some(request) = parse(client, worker, bytes)? {
                 return Poll::Ready(Ok(request));
             }
-            client.deadline.set(worker.view().general.timeouts.head.into());
+            client.deadline.set(worker.reading.get().head);
             client.ahead.extend_from_slice(bytes);
             continue;
         }
         // A head that trickles in is parsed again only where a line ends, and it has few lines: the work
         // stays bounded however small the pieces are.
-        let most_target_bytes = worker.view().general.limits.target_bytes;
+        let most_target_bytes = worker.reading.get().limits.target_bytes;
         let worth_it = bytes.contains(&b'\n') || client.ahead.len() + bytes.len() > most_target_bytes;
         let mut ahead = std::mem::take(&mut client.ahead);
         ahead.extend_from_slice(bytes);
@@ -164,8 +164,8 @@ fn poll_request(
 /// Parses a head at the front of `bytes`, and keeps what lies behind the request for the next one.
 fn parse(client: &mut Client, worker: &Worker, bytes: &[u8]) -> Result<Option<Request>, NoRequest> {
     let mut lines = worker.lines.borrow_mut();
-    let view = worker.view();
-    let head = RequestHead::parse(bytes, &mut lines, &view.general.limits)
+    let limits = worker.reading.get().limits;
+    let head = RequestHead::parse(bytes, &mut lines, &limits)
         .map_err(|refusal| NoRequest::refused(refusal.status(), refusal.to_string()))?;
     if client.passed_line && bytes.first() == Some(&b'\r') {
         return Err(NoRequest::refused(
@@ -177,6 +177,7 @@ fn parse(client: &mut Client, worker: &Worker, bytes: &[u8]) -> Result<Option<Re
     client.passed_line = false;
     let entropy = worker.entropy();
     let line = worker.access_log.is_some().then(|| LoggedLine::of(&head, entropy));
+    let view = worker.view();
     let via = view.general.via;
     let routed = Routed::find(view, &head);
     let most_bytes = routed.as_ref().map_or(u64::MAX, |routed| routed.route().most_body_bytes);

@@ -6,7 +6,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use berth_http1::Lines;
+use berth_http1::{Limits, Lines};
 use berth_pick::Endpoint;
 use fastrand::Rng;
 use tokio::sync::Notify;
@@ -17,7 +17,7 @@ use super::deadlines::Deadlines;
 use super::pool::Pool;
 use super::splice::Pipes;
 use super::view::View;
-use crate::routing::StepTimeouts;
+use crate::routing::{Millis, StepTimeouts};
 use crate::telemetry::{Cells, WorkerLog};
 use crate::upstreams::Published;
 
@@ -56,7 +56,27 @@ pub(crate) struct Worker {
     pub(crate) ticked: Notify,
     published: Arc<Published>,
     view: RefCell<View>,
+    /// What every head is read by, from the view.
+    pub(crate) reading: Cell<Reading>,
     random: RefCell<Rng>,
+}
+
+/// What heads are read by before it is known which route they take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading {
+    pub(crate) limits: Limits,
+    /// For a head, from its first byte on.
+    pub(crate) head: Millis,
+    /// For a connection between two requests.
+    pub(crate) idle: Millis,
+}
+
+impl Reading {
+    fn of(view: &View) -> Self {
+        let general = &view.general;
+        let (head, idle) = (general.timeouts.head.into(), general.timeouts.idle.into());
+        Self { limits: general.limits, head, idle }
+    }
 }
 
 impl Worker {
@@ -83,6 +103,7 @@ impl Worker {
             warned_ms: Cell::default(),
             ended: Notify::new(),
             ticked: Notify::new(),
+            reading: Cell::new(Reading::of(&view)),
             view: RefCell::new(view),
             random: RefCell::new(Rng::new()),
             published,
@@ -145,6 +166,7 @@ impl Worker {
         let known: HashSet<u64> = view.endpoints().map(|endpoint| endpoint.key()).collect();
         self.pool.retain(|key| known.contains(&key));
         self.cells.generation.set(view.generation);
+        self.reading.set(Reading::of(&view));
         *self.view.borrow_mut() = view;
     }
 }
