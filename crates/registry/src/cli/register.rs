@@ -23,6 +23,7 @@ Examples:
   registry register web@1.2.3 --port 3000
   registry register web --port 3000 --hold    for as long as this command runs
   registry register web --port 3000 --id a --meta zone=a --ttl 3600
+  registry register api --port 3000 --route /api --route api.example.com/
   registry register db --registry 10.0.0.5:9090 --host 10.0.0.7 --port 5432
 
 Without --hold the lease runs out after --ttl seconds, unless the command is repeated before.")]
@@ -42,6 +43,10 @@ pub(super) struct Register {
     /// What else to tell of it; repeat it for several
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_meta)]
     meta: Vec<(String, String)>,
+    /// A host and path prefix that it serves, such as /api or api.example.com/, instead of everything; repeat it for
+    /// several
+    #[arg(long, value_name = "ROUTE")]
+    route: Vec<String>,
     /// How long it stays listed, 2 to 3600
     #[arg(long, value_name = "SECONDS", default_value = "15", value_parser = parse_ttl)]
     ttl: Ttl,
@@ -122,6 +127,7 @@ impl Register {
             token: self.connect.token(),
             id: Some(id),
             meta: registration.meta,
+            routes: registration.routes,
             ttl: registration.ttl_s,
             verify: registration.verify,
             ..Settings::new(self.name.clone(), listening)
@@ -163,6 +169,7 @@ impl Register {
             version: self.name.version.clone(),
             host: self.host,
             meta: self.meta.iter().cloned().collect(),
+            routes: self.route.clone(),
             ttl_s: self.ttl,
             verify: match self.verify {
                 Dial::Tcp => Verify::Tcp,

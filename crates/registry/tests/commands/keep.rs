@@ -160,3 +160,18 @@ fn nobody_listens_there_is_said() {
         assert!(refused.stderr.contains(part), "{}", refused.stderr);
     }
 }
+
+#[test]
+fn it_says_which_routes_it_wants_held_or_not() {
+    for hold in [&["--hold"][..], &[]] {
+        let site = Site::start();
+        let port = site.port();
+        let register =
+            ["register", "web", "--port", &port, "--route", "/api", "--route", "x.test/", "-o", "json"];
+        let mut command = site.start_command(&[&register[..], hold].concat());
+        // It is printed once it is registered.
+        assert!(!command.line().is_empty());
+        let listed = site.instances();
+        assert_eq!(listed[0]["routes"], serde_json::json!(["/api", "x.test/"]));
+    }
+}
