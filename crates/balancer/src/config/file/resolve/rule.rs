@@ -2,7 +2,7 @@ use berth_route::{PathPattern, Rule};
 
 use crate::config::file::problem::{Report, quoted};
 use crate::config::file::route_keys::RouteKeys;
-use crate::config::file::spot::{Named, Spot};
+use crate::config::file::spot::{Named, Place, Spot};
 
 use super::{read, read_some};
 
@@ -33,7 +33,19 @@ pub(super) fn read_rule(keys: &RouteKeys, report: &mut Report<'_>) -> Option<Rul
     if is_host_lost {
         return None;
     }
-    Some(Rule { host, path: path?, methods, fields, query })
+    let rule = Rule { host, path: path?, methods, fields, query };
+    if let Err(problem) = rule.check() {
+        report.error(first_place(keys), problem.to_string());
+        return None;
+    }
+    Some(rule)
+}
+
+/// Where the conditions begin that a rule has beside host and path.
+fn first_place(keys: &RouteKeys) -> Place {
+    let methods = keys.methods.iter().flat_map(|methods| &methods.0).map(|method| method.place);
+    let named = [&keys.headers, &keys.query].into_iter().flatten().flat_map(|named| &named.0);
+    methods.chain(named.map(|(key, _)| key.place)).next().unwrap_or_default()
 }
 
 /// RFC 9110 §5.6.2.
