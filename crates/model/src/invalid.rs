@@ -35,8 +35,8 @@ impl fmt::Display for Invalid {
 
 impl std::error::Error for Invalid {}
 
-/// A hostile text shortened for an error message.
-pub(crate) fn excerpt(text: &str) -> String {
+/// A hostile text shortened and quoted for an error message.
+pub fn excerpt(text: &str) -> String {
     let mut short: String = text.chars().take(40).flat_map(char::escape_debug).collect();
     if text.chars().nth(40).is_some() {
         short.push('…');

@@ -20,7 +20,7 @@ mod version;
 pub use answer::{Found, Registered, Renewed, Services};
 pub use event::{Change, ChangeKind, Ended, Reason, Snapshot, Tick};
 pub use instance::{Identity, Instance, Scheme};
-pub use invalid::Invalid;
+pub use invalid::{Invalid, excerpt};
 pub use link::{LinkChanged, LinkEnded, LinkRequest, RunName};
 pub use meta::Meta;
 pub use name::{InstanceId, MAX_NAME_BYTES, ServiceName};

@@ -3,8 +3,7 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use berth_model::Identity;
-
-use crate::padded::Padded;
+use crossbeam_utils::CachePadded;
 
 /// A run as the balancer sees it: its address and its live load, shared by all workers.
 #[derive(Debug)]
@@ -13,7 +12,7 @@ pub struct Endpoint {
     identity: Identity,
     authority: Option<Box<str>>,
     address: SocketAddr,
-    load: Padded<Load>,
+    load: CachePadded<Load>,
 }
 
 /// Two counters that only grow, so that each request costs one addition at its start and one at its end, and
@@ -28,7 +27,7 @@ impl Endpoint {
     pub(crate) fn new(key: u64, identity: Identity, authority: Option<&str>) -> Self {
         let address = identity.address();
         let authority = authority.map(Box::from);
-        Self { key, identity, authority, address, load: Padded::default() }
+        Self { key, identity, authority, address, load: CachePadded::default() }
     }
 
     /// A number that no other endpoint of this process has or had: what workers keep their connections under.

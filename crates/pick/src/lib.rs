@@ -5,7 +5,6 @@
 //! load: a balancer that forgets at each change what it has under way sends the next burst to the wrong place.
 
 mod endpoint;
-mod padded;
 mod roster;
 mod round_robin;
 mod set;

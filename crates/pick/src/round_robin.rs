@@ -2,7 +2,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::padded::Padded;
+use crossbeam_utils::CachePadded;
+
 use crate::{Endpoint, Set, Strategy};
 
 /// Everybody in turn, exactly: over any stretch in which the set stays the same, the shares of two endpoints
@@ -13,14 +14,14 @@ use crate::{Endpoint, Set, Strategy};
 /// at every change.
 #[derive(Debug, Default)]
 pub struct RoundRobin {
-    cursor: Padded<AtomicU64>,
+    cursor: CachePadded<AtomicU64>,
 }
 
 impl RoundRobin {
     /// A round robin whose first turn begins at a place that `entropy` decides: balancers that start together
     /// should not all begin with the same endpoint.
     pub fn starting_at(entropy: u64) -> Self {
-        Self { cursor: Padded(AtomicU64::new(entropy)) }
+        Self { cursor: CachePadded::new(AtomicU64::new(entropy)) }
     }
 
     fn step(&self, set: &Set) -> usize {

@@ -3,9 +3,7 @@ use std::io::Write;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
 
-use berth_model::Invalid;
-
-use crate::excerpt::excerpt;
+use berth_model::{Invalid, excerpt};
 
 /// The longest name of the DNS, written out (RFC 1035 §2.3.4, without the root's dot).
 const MAX_NAME_BYTES: usize = 253;

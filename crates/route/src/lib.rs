@@ -6,10 +6,8 @@
 
 mod asked;
 mod condition;
-mod excerpt;
 mod host;
 mod normal;
-mod padded;
 mod path;
 mod paths;
 mod rule;

@@ -1,9 +1,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use berth_model::Invalid;
+use berth_model::{Invalid, excerpt};
 
-use crate::excerpt::excerpt;
 use crate::normal::{decode_unreserved, normal_path};
 
 /// The most bytes of a pattern, as it is written.

@@ -1,8 +1,7 @@
 use std::fmt;
 
-use berth_model::Invalid;
+use berth_model::{Invalid, excerpt};
 
-use crate::excerpt::excerpt;
 use crate::path::MAX_PATTERN_BYTES;
 use crate::{HostPattern, PathPattern};
 
@@ -70,9 +69,58 @@ impl Rule {
         check_count("method", self.methods.len())?;
         check_count("header", self.fields.len())?;
         check_count("query", self.query.len())?;
-        self.methods.iter().try_for_each(|method| check_method(method))?;
-        self.fields.iter().try_for_each(|(name, value)| check_field(name, value))?;
-        self.query.iter().try_for_each(|(name, value)| check_parameter(name, value))
+        self.methods.iter().try_for_each(|method| Self::check_method(method))?;
+        self.fields.iter().try_for_each(|(name, value)| Self::check_field(name, value))?;
+        self.query.iter().try_for_each(|(name, value)| Self::check_parameter(name, value))
+    }
+
+    /// Whether a request may have this method.
+    ///
+    /// # Errors
+    /// It is no token (RFC 9110 §9.1), or one that is known in capitals.
+    pub fn check_method(method: &str) -> Result<(), Invalid> {
+        let refused = |mend: String| Err(Invalid::new("method", format!("is {}", excerpt(method)), mend));
+        if !is_token(method) {
+            return refused("Write a method such as GET.".to_owned());
+        }
+        let upper = method.to_ascii_uppercase();
+        let known = ["CONNECT", "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"];
+        // It would be a method of its own, and no request would ever come with it.
+        if upper != method && known.contains(&upper.as_str()) {
+            return refused(format!("Write {upper}."));
+        }
+        Ok(())
+    }
+
+    /// Whether a request may have this field.
+    ///
+    /// # Errors
+    /// The name is none (RFC 9110 §5.1), or the value none that a field may have (§5.5).
+    pub fn check_field(name: &str, value: &str) -> Result<(), Invalid> {
+        if !is_token(name) {
+            let mend = "Write a field's name such as x-version.";
+            return Err(Invalid::new("header", format!("is {}", excerpt(name)), mend));
+        }
+        if value.chars().any(|char| char != '\t' && char.is_control()) || value.trim() != value {
+            let mend = "Write visible text without white space around it.";
+            return Err(Invalid::new("header", format!("{name} has the value {}", excerpt(value)), mend));
+        }
+        Ok(())
+    }
+
+    /// Whether a query may have this parameter.
+    ///
+    /// # Errors
+    /// It has no name, or characters that nobody sees.
+    pub fn check_parameter(name: &str, value: &str) -> Result<(), Invalid> {
+        if name.is_empty() {
+            return Err(Invalid::new("query", "has a parameter without a name", "Write its name."));
+        }
+        if name.chars().chain(value.chars()).any(char::is_control) {
+            let shown = format!("has {}={}", excerpt(name), excerpt(value));
+            return Err(Invalid::new("query", shown, "Write visible text, decoded."));
+        }
+        Ok(())
     }
 
     /// The rule in the form in which equal rules are equal: names of fields in lower case, everything in order and
@@ -130,41 +178,4 @@ fn check_count(kind: &str, count: usize) -> Result<(), Invalid> {
     }
     let mend = format!("Write at most {MAX_CONDITIONS}, or a second route.");
     Err(Invalid::new(kind, format!("has {count} entries"), mend))
-}
-
-fn check_method(method: &str) -> Result<(), Invalid> {
-    let refused = |mend: String| Err(Invalid::new("method", format!("is {}", excerpt(method)), mend));
-    if !is_token(method) {
-        return refused("Write a method such as GET.".to_owned());
-    }
-    let upper = method.to_ascii_uppercase();
-    let known = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"];
-    // It would be a method of its own, and no request would ever come with it.
-    if upper != method && known.contains(&upper.as_str()) {
-        return refused(format!("Write {upper}."));
-    }
-    Ok(())
-}
-
-fn check_field(name: &str, value: &str) -> Result<(), Invalid> {
-    if !is_token(name) {
-        let mend = "Write a field's name such as x-version.";
-        return Err(Invalid::new("header", format!("is {}", excerpt(name)), mend));
-    }
-    if value.chars().any(|char| char != '\t' && char.is_control()) || value.trim() != value {
-        let mend = "Write visible text without white space around it.";
-        return Err(Invalid::new("header", format!("{name} has the value {}", excerpt(value)), mend));
-    }
-    Ok(())
-}
-
-fn check_parameter(name: &str, value: &str) -> Result<(), Invalid> {
-    if name.is_empty() {
-        return Err(Invalid::new("query", "has a parameter without a name", "Write its name."));
-    }
-    if name.chars().chain(value.chars()).any(char::is_control) {
-        let shown = format!("has {}={}", excerpt(name), excerpt(value));
-        return Err(Invalid::new("query", shown, "Write visible text, decoded."));
-    }
-    Ok(())
 }

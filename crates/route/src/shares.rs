@@ -1,7 +1,7 @@
 use std::cmp::Reverse;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::padded::Padded;
+use crossbeam_utils::CachePadded;
 
 /// The most backends that share a route.
 const MAX_SHARES: usize = 32;
@@ -19,7 +19,7 @@ pub struct Shares {
     weights: Vec<u32>,
     /// One round: as many steps as the weights' sum, divided by what divides them all.
     schedule: Vec<u8>,
-    cursor: Padded<AtomicU64>,
+    cursor: CachePadded<AtomicU64>,
 }
 
 impl Shares {
@@ -37,7 +37,7 @@ impl Shares {
         }
         let schedule = schedule(weights);
         // Far from the cursor's end, where a round would break off.
-        let cursor = Padded(AtomicU64::new(entropy % schedule.len() as u64));
+        let cursor = CachePadded::new(AtomicU64::new(entropy % schedule.len() as u64));
         Some(Self { weights: weights.to_vec(), schedule, cursor })
     }
 

@@ -206,7 +206,7 @@ fn parse(client: &mut Client, worker: &Worker, bytes: &[u8]) -> Result<Option<Re
         Some(edits) => write_edited(&head, &origin, edits, &mut outgoing),
     }
     let routed = routed.map(|routed| own::locate(routed, &head, fallback_host));
-    let mut request = Request::new(&head, outgoing, routed, line);
+    let mut request = Request::new(&head, outgoing, most_bytes, routed, line);
     let rest = &bytes[head.consumed..];
     if !rest.is_empty() {
         let taken = request.upload.begin(rest).map_err(|failure| {

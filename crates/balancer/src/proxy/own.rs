@@ -69,9 +69,7 @@ fn respond(fixed: &Fixed) -> Told {
             fields.extend_from_slice(part.as_bytes());
         }
     }
-    let says_type = fixed.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
-    let content_type = if says_type || fixed.body.is_empty() { "" } else { "text/plain; charset=utf-8" };
-    Told { status: fixed.status, content_type, fields, body: fixed.body.clone().into_bytes() }
+    Told { status: fixed.status, fields, body: fixed.body.clone().into_bytes(), ..Told::default() }
 }
 
 /// RFC 9110 §15.4.8, §15.4.9: the client repeats the request as it is, whatever its method.

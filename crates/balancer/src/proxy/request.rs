@@ -58,15 +58,15 @@ pub(crate) struct Request {
 
 impl Request {
     /// Takes from the head all that outlives the poll which parsed it. `outgoing` is the head as it goes
-    /// upstream.
+    /// upstream, `most_bytes` the longest body that its route allows.
     #[inline]
     pub(crate) fn new(
         head: &RequestHead<'_>,
         outgoing: Vec<u8>,
+        most_bytes: u64,
         routed: Option<Routed>,
         line: Option<Box<LoggedLine>>,
     ) -> Self {
-        let most_bytes = routed.as_ref().map_or(u64::MAX, |routed| routed.route().most_body_bytes);
         Self {
             method: Method::of(head.method),
             version: head.version,

@@ -100,15 +100,9 @@ pub(crate) struct Running {
     pub(crate) listeners: Vec<mpsc::UnboundedSender<TcpListener>>,
 }
 
-/// Begins to reload whenever it is asked for. Without `reloading` it never is, and the parts are only kept.
+/// Begins to reload whenever it is asked for; without `reloading` it never is.
 pub(crate) fn start(running: Running, reloading: Option<Reloading>) -> Reloads {
-    let Some(reloading) = reloading else {
-        tokio::spawn(async move {
-            let _kept = running;
-            std::future::pending::<()>().await;
-        });
-        return Reloads { asks: None };
-    };
+    let Some(reloading) = reloading else { return Reloads { asks: None } };
     let (asks, asked) = mpsc::channel(1);
     let reloads = Reloads { asks: Some(asks) };
     tokio::spawn(answer(running, reloading.reread, asked));

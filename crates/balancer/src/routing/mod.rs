@@ -5,13 +5,15 @@ use std::time::Duration;
 use berth_http1::FieldEdits;
 use berth_model::{Invalid, Query, ServiceName};
 use berth_route::Rule;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 mod general;
 mod routes;
 mod upstream;
 
 pub use general::{Millis, ProxySettings, Timeouts};
-pub(crate) use routes::{Edits, Route as LiveRoute, Routes, StepTimeouts, split_query};
+pub(crate) use routes::{Edits, LiveRoute, Routes, StepTimeouts, split_query};
 pub use upstream::Upstream;
 
 /// Routes and backends. Routes name backends by their place.
@@ -266,7 +268,9 @@ impl std::str::FromStr for PublicUrl {
 }
 
 /// How a backend chooses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
 pub enum StrategyName {
     /// Each in turn.
     #[default]
@@ -292,6 +296,22 @@ pub enum StrategyName {
 }
 
 impl StrategyName {
+    /// The name, as the file has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            StrategyName::RoundRobin => "round_robin",
+            StrategyName::WeightedRoundRobin => "weighted_round_robin",
+            StrategyName::LeastConnections => "least_connections",
+            StrategyName::WeightedLeastConnections => "weighted_least_connections",
+            StrategyName::Random => "random",
+            StrategyName::P2c => "p2c",
+            StrategyName::PeakEwma => "peak_ewma",
+            StrategyName::IpHash => "ip_hash",
+            StrategyName::ConsistentHash => "consistent_hash",
+            StrategyName::Load => "load",
+        }
+    }
+
     /// Whether it can be used already; else a backend takes turns.
     pub fn is_built(self) -> bool {
         self == StrategyName::RoundRobin

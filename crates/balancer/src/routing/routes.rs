@@ -17,7 +17,7 @@ pub(crate) struct Routes {
     /// Those that services advertise.
     advertised: Table,
     /// The operator's, the one for everything, the advertised ones.
-    routes: Vec<Route>,
+    routes: Vec<LiveRoute>,
     /// Where the one for everything is.
     fallback: Option<usize>,
     /// Where the first advertised one is.
@@ -28,7 +28,7 @@ pub(crate) struct Routes {
 
 /// One route.
 #[derive(Debug)]
-pub(crate) struct Route {
+pub(crate) struct LiveRoute {
     pub(crate) action: Action,
     /// The turns of a split.
     shares: Option<Arc<Shares>>,
@@ -85,19 +85,19 @@ impl Routes {
             routing.routes.iter().partition(|route| route.rule.is_any());
         let fallback = (!everything.is_empty()).then_some(file.len());
         let rules: Vec<Rule> = file.iter().chain(&everything).map(|route| route.rule.clone()).collect();
-        let mut routes: Vec<Route> = Vec::with_capacity(rules.len() + advertised.len());
+        let mut routes: Vec<LiveRoute> = Vec::with_capacity(rules.len() + advertised.len());
         let mut turns = HashMap::new();
         for route in file.iter().chain(&everything) {
             let shares = shares_of(&route.action, before.turns.get(&route.rule));
             if let Some(shares) = &shares {
                 turns.insert(route.rule.clone(), Arc::clone(shares));
             }
-            routes.push(Route::new(route.action.clone(), &route.policy, shares, general));
+            routes.push(LiveRoute::new(route.action.clone(), &route.policy, shares, general));
         }
         let advertised_at = routes.len();
         for index in 0..advertised.len() {
             let action = Action::Forward(Target::Backend(routing.backends.len() + index));
-            routes.push(Route::new(action, &Policy::default(), None, general));
+            routes.push(LiveRoute::new(action, &Policy::default(), None, general));
         }
         Self {
             file: Table::new(&rules[..file.len()]),
@@ -134,7 +134,7 @@ impl Routes {
         self.file.find(&asked, has_field).or_else(advertised).or(self.fallback)
     }
 
-    pub(crate) fn get(&self, place: usize) -> &Route {
+    pub(crate) fn get(&self, place: usize) -> &LiveRoute {
         &self.routes[place]
     }
 }
@@ -154,7 +154,7 @@ pub(crate) fn split_query(target: &[u8]) -> (&[u8], &[u8]) {
     target.split_at(target.iter().position(|byte| *byte == b'?').unwrap_or(target.len()))
 }
 
-impl Route {
+impl LiveRoute {
     fn new(action: Action, policy: &Policy, shares: Option<Arc<Shares>>, general: &ProxySettings) -> Self {
         let edits = Edits {
             strip_prefix: policy.strip_prefix.clone().unwrap_or_default(),

@@ -10,7 +10,7 @@ use berth_route::Rule;
 use tracing::warn;
 
 use super::members::Member;
-use super::published::Backend;
+use super::published::LiveBackend;
 use super::{Plan, SourceId};
 use crate::routing::{Instances, PublicUrl};
 
@@ -22,7 +22,7 @@ const PUBLIC_URL: &str = "public_url";
 pub(super) struct Backends {
     plan: Plan,
     /// The operator's, in the order of the plan.
-    planned: Vec<Arc<Backend>>,
+    planned: Vec<Arc<LiveBackend>>,
     /// By the rule that is advertised.
     advertised: BTreeMap<String, Advertised>,
     /// Backends that want instances of this service.
@@ -40,7 +40,7 @@ pub(super) struct Backends {
 #[derive(Debug)]
 struct Advertised {
     rule: Rule,
-    backend: Arc<Backend>,
+    backend: Arc<LiveBackend>,
 }
 
 /// What a backend is going to have.
@@ -55,7 +55,7 @@ impl Draft {
     }
 
     /// The backend that follows this one; the same if nothing has changed.
-    fn follow(self, before: &Arc<Backend>) -> Arc<Backend> {
+    fn follow(self, before: &Arc<LiveBackend>) -> Arc<LiveBackend> {
         let is_same = before.set.len() == self.endpoints.len() && {
             let before: HashMap<u64, Option<&PublicUrl>> = before
                 .set
@@ -84,13 +84,13 @@ impl Draft {
             set.endpoints().iter().map(|endpoint| urls.remove(&endpoint.key())).collect()
         };
         let (strategy, subject) = (Arc::clone(&before.strategy), Arc::clone(&before.subject));
-        Arc::new(Backend::new(set, strategy, subject, public))
+        Arc::new(LiveBackend::new(set, strategy, subject, public))
     }
 }
 
-fn nobody(subject: &str, entropy: u64) -> Arc<Backend> {
+fn nobody(subject: &str, entropy: u64) -> Arc<LiveBackend> {
     let strategy = Arc::new(RoundRobin::starting_at(entropy));
-    Arc::new(Backend::new(Set::default(), strategy, subject.into(), Vec::new()))
+    Arc::new(LiveBackend::new(Set::default(), strategy, subject.into(), Vec::new()))
 }
 
 impl Backends {
@@ -112,7 +112,7 @@ impl Backends {
     /// Goes by another plan from now on. Backends of the same name keep their turn.
     pub(super) fn follow(&mut self, plan: Plan) {
         let names = self.plan.routing.backends.iter().map(|backend| backend.name.clone());
-        let known: HashMap<String, Arc<Backend>> = names.zip(std::mem::take(&mut self.planned)).collect();
+        let known: HashMap<String, Arc<LiveBackend>> = names.zip(std::mem::take(&mut self.planned)).collect();
         self.plan = plan;
         self.index(&known);
     }
@@ -121,7 +121,7 @@ impl Backends {
         &self.plan
     }
 
-    fn index(&mut self, known: &HashMap<String, Arc<Backend>>) {
+    fn index(&mut self, known: &HashMap<String, Arc<LiveBackend>>) {
         self.by_service.clear();
         self.open.clear();
         self.by_server.clear();
@@ -142,7 +142,7 @@ impl Backends {
             }
             self.planned.push(match known.get(&backend.name) {
                 Some(before) if *before.subject == *backend.subject => Arc::clone(before),
-                Some(before) => Arc::new(Backend::new(
+                Some(before) => Arc::new(LiveBackend::new(
                     before.strategy.arrange(&before.set, before.set.endpoints()),
                     Arc::clone(&before.strategy),
                     backend.subject.as_str().into(),
@@ -267,7 +267,7 @@ impl Backends {
     }
 
     /// All backends: the operator's, then those of the advertised routes.
-    pub(super) fn all(&self) -> Vec<Arc<Backend>> {
+    pub(super) fn all(&self) -> Vec<Arc<LiveBackend>> {
         let advertised = self.advertised.values().map(|advertised| &advertised.backend);
         self.planned.iter().chain(advertised).cloned().collect()
     }

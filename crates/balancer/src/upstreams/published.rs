@@ -15,7 +15,7 @@ pub(crate) struct Snapshot {
     pub(crate) generation: u64,
     pub(crate) routes: Arc<Routes>,
     /// The operator's backends, then those of advertised routes.
-    pub(crate) backends: Vec<Arc<Backend>>,
+    pub(crate) backends: Vec<Arc<LiveBackend>>,
     pub(crate) general: Arc<ProxySettings>,
     /// The general deadlines of a request's steps.
     pub(crate) timeouts: StepTimeouts,
@@ -23,7 +23,7 @@ pub(crate) struct Snapshot {
 
 /// One backend at one moment.
 #[derive(Debug)]
-pub(crate) struct Backend {
+pub(crate) struct LiveBackend {
     /// Whom to choose from.
     pub(crate) set: Set,
     /// How to choose; the same in every snapshot.
@@ -34,7 +34,7 @@ pub(crate) struct Backend {
     public: Vec<Option<PublicUrl>>,
 }
 
-impl Backend {
+impl LiveBackend {
     pub(crate) fn new(
         set: Set,
         strategy: Arc<RoundRobin>,

@@ -189,7 +189,7 @@ fn of(service: &str, port: u16, version: &str, routes: &[&str]) -> Instance {
 
 /// The ports of each backend.
 fn ports(published: &Published) -> Vec<Vec<u16>> {
-    let of_backend = |backend: &Arc<super::published::Backend>| {
+    let of_backend = |backend: &Arc<super::published::LiveBackend>| {
         let mut ports: Vec<u16> =
             backend.set.endpoints().iter().map(|endpoint| endpoint.address().port()).collect();
         ports.sort_unstable();

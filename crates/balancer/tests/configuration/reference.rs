@@ -72,6 +72,12 @@ fn kind(key: &Map<String, Value>) -> String {
         let names: Vec<String> = names.iter().map(|name| format!("`{}`", name.as_str().unwrap())).collect();
         return names.join(", ");
     }
+    // Names that have a comment each.
+    if let Some(names) = key.get("oneOf").and_then(Value::as_array) {
+        let names: Vec<String> =
+            names.iter().map(|one| format!("`{}`", one["const"].as_str().unwrap())).collect();
+        return names.join(", ");
+    }
     let inner = |name: &str| kind(key[name].as_object().expect("an inner schema"));
     match key.get("type").and_then(Value::as_str) {
         Some("array") => format!("list of {}", inner("items")),

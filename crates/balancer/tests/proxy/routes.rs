@@ -182,7 +182,8 @@ fn a_split_is_exact_and_goes_round_who_is_gone() {
 
 #[test]
 fn answers_without_any_upstream() {
-    let headers = vec![("Retry-After".to_owned(), "60".to_owned())];
+    let headers = [("Content-Type", "text/html"), ("Retry-After", "60")];
+    let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
     let fixed = Fixed { status: 503, headers, body: "Back soon.\n".into() };
     let location = Template {
         parts: vec![("https://".into(), Placeholder::Host), (String::new(), Placeholder::Path)],
@@ -194,7 +195,7 @@ fn answers_without_any_upstream() {
     routes[2].action = Action::Respond(Fixed { status: 204, headers: Vec::new(), body: String::new() });
     let balancer = Balancer::start(with(routes, Vec::new()));
     let mut client = balancer.connect();
-    let page = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 11\r\n\
+    let page = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 11\r\nContent-Type: text/html\r\n\
                 Retry-After: 60\r\n\r\n";
     client.send(get("/"));
     expect(&mut client, format!("{page}Back soon.\n"));

@@ -6,6 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
 use super::spot::{Named, OneOrMany, ServiceQuery, SizeOrNone, Spot, Text, Time, Url};
+use crate::config::StrategyName;
 
 /// A route: which requests it is for, and what happens to them. It has exactly one destination: `backend`, a backend
 /// of its own (`servers`, `service` or both), `split`, `respond` or `redirect_to`.
@@ -48,7 +49,7 @@ pub(super) struct RouteKeys {
     /// How an endpoint is chosen. Beside `backend` the route gets endpoints as that backend has them, chosen in its
     /// own way.
     #[schemars(extend("default" = "round_robin"))]
-    pub(super) strategy: Option<Spot<StrategyKey>>,
+    pub(super) strategy: Option<Spot<StrategyName>>,
     /// Whether the balancer carries the request, or sends the client to the endpoint's public URL.
     #[schemars(extend("default" = "proxy"))]
     pub(super) mode: Option<Spot<ModeKey>>,
@@ -97,7 +98,7 @@ pub(super) struct RouteKeys {
 pub(super) struct BackendKeys {
     /// How an endpoint is chosen. One that is not built yet warns and runs as `round_robin`.
     #[schemars(extend("default" = "round_robin"))]
-    pub(super) strategy: Option<Spot<StrategyKey>>,
+    pub(super) strategy: Option<Spot<StrategyName>>,
     /// Servers, each a URL or a mapping.
     pub(super) servers: Option<Spot<Vec<Spot<ServerEntry>>>>,
     /// The service whose instances are endpoints, such as `web@1.x`.
@@ -179,23 +180,6 @@ pub(super) struct EditKeys {
     /// Names of fields that do not go on.
     #[schemars(with = "Option<OneOrMany<String>>")]
     pub(super) remove: Option<OneOrMany<Spot<String>>>,
-}
-
-/// The strategies.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[schemars(inline)]
-pub(super) enum StrategyKey {
-    RoundRobin,
-    WeightedRoundRobin,
-    LeastConnections,
-    WeightedLeastConnections,
-    Random,
-    P2c,
-    PeakEwma,
-    IpHash,
-    ConsistentHash,
-    Load,
 }
 
 /// The modes.

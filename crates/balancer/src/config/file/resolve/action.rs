@@ -1,8 +1,8 @@
 use berth_http1::FieldEdits;
+use berth_route::Rule;
 
 use super::backends::{Backends, Parts};
 use super::read;
-use super::rule::is_token;
 use crate::config::file::problem::{Report, quoted};
 use crate::config::file::route_keys::{ModeKey, RespondKeys, RouteKeys, SplitByKeys};
 use crate::config::file::spot::{Named, Place, Spot};
@@ -123,7 +123,8 @@ fn read_split(
 
 fn read_split_key(keys: &Spot<SplitByKeys>, report: &mut Report<'_>) -> Option<SplitKey> {
     let name = |name: &Spot<String>, what: &str, report: &mut Report<'_>| {
-        if !is_token(name) {
+        // A cookie's name is a token as well (RFC 6265 §4.1.1).
+        if Rule::check_field(name, "").is_err() {
             report.error(name.place, format!("{} is no name of a {what}", quoted(name)));
         }
         name.value.clone()

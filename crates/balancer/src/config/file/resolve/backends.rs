@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use crate::config::default::free_name;
 use crate::config::file::keys::FileKeys;
 use crate::config::file::problem::{Report, quoted, suggestion};
-use crate::config::file::route_keys::{BackendKeys, Ignored, ServerEntry, StrategyKey};
+use crate::config::file::route_keys::{BackendKeys, Ignored, ServerEntry};
 use crate::config::file::spot::{Place, Spot};
 use crate::config::{Backend, Instances, Server, StrategyName};
 
@@ -30,7 +30,7 @@ pub(super) struct Backends {
 /// What a backend is made of, in a route or by itself.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Parts<'k> {
-    pub(super) strategy: Option<&'k Spot<StrategyKey>>,
+    pub(super) strategy: Option<&'k Spot<StrategyName>>,
     pub(super) servers: Option<&'k Spot<Vec<Spot<ServerEntry>>>>,
     pub(super) service: Option<&'k Spot<String>>,
     pub(super) docker_image: Option<&'k Spot<Ignored>>,
@@ -134,7 +134,7 @@ impl Backends {
     pub(super) fn variant(
         &mut self,
         of: usize,
-        strategy: &Spot<StrategyKey>,
+        strategy: &Spot<StrategyName>,
         rule: &str,
         report: &mut Report<'_>,
     ) -> usize {
@@ -197,26 +197,13 @@ fn read_server(entry: &Spot<ServerEntry>, report: &mut Report<'_>) -> Option<Ser
     Some(Server { upstream: upstream?, weight: keys.weight.unwrap_or(1), public_url })
 }
 
-fn read_strategy(key: Option<&Spot<StrategyKey>>, report: &mut Report<'_>) -> StrategyName {
+fn read_strategy(key: Option<&Spot<StrategyName>>, report: &mut Report<'_>) -> StrategyName {
     let Some(key) = key else { return StrategyName::default() };
-    let (strategy, name) = match key.value {
-        StrategyKey::RoundRobin => (StrategyName::RoundRobin, "round_robin"),
-        StrategyKey::WeightedRoundRobin => (StrategyName::WeightedRoundRobin, "weighted_round_robin"),
-        StrategyKey::LeastConnections => (StrategyName::LeastConnections, "least_connections"),
-        StrategyKey::WeightedLeastConnections => {
-            (StrategyName::WeightedLeastConnections, "weighted_least_connections")
-        }
-        StrategyKey::Random => (StrategyName::Random, "random"),
-        StrategyKey::P2c => (StrategyName::P2c, "p2c"),
-        StrategyKey::PeakEwma => (StrategyName::PeakEwma, "peak_ewma"),
-        StrategyKey::IpHash => (StrategyName::IpHash, "ip_hash"),
-        StrategyKey::ConsistentHash => (StrategyName::ConsistentHash, "consistent_hash"),
-        StrategyKey::Load => (StrategyName::Load, "load"),
-    };
+    let strategy = key.value;
     if !strategy.is_built() {
         report.warning(
             key.place,
-            format!("the strategy `{name}` is not built yet: round_robin runs in its place"),
+            format!("the strategy `{}` is not built yet: round_robin runs in its place", strategy.as_str()),
         );
     }
     strategy

@@ -1,6 +1,7 @@
+use berth_model::Invalid;
 use berth_route::{PathPattern, Rule};
 
-use crate::config::file::problem::{Report, quoted};
+use crate::config::file::problem::Report;
 use crate::config::file::route_keys::RouteKeys;
 use crate::config::file::spot::{Named, Place, Spot};
 
@@ -16,29 +17,17 @@ pub(super) fn read_rule(keys: &RouteKeys, report: &mut Report<'_>) -> Option<Rul
     };
     let mut methods = Vec::new();
     for method in keys.methods.iter().flat_map(|methods| &methods.0) {
-        methods.extend(read(method, "methods", read_method, report));
+        let checked = |text: &str| Rule::check_method(text).map(|()| text.to_owned());
+        methods.extend(read(method, "method", checked, report));
     }
-    methods.sort_unstable();
-    methods.dedup();
-    let fields = conditions(keys.headers.as_ref(), report, |name| {
-        if is_token(name) {
-            return Ok(name.to_ascii_lowercase());
-        }
-        Err(format!("{} is no name of a field: write one such as X-Version", quoted(name)))
-    });
-    let query = conditions(keys.query.as_ref(), report, |name| match name {
-        "" => Err("a parameter of the query without a name: write one such as version".to_owned()),
-        name => Ok(name.to_owned()),
-    });
+    let fields = conditions(keys.headers.as_ref(), Rule::check_field, report);
+    let query = conditions(keys.query.as_ref(), Rule::check_parameter, report);
     if is_host_lost {
         return None;
     }
     let rule = Rule { host, path: path?, methods, fields, query };
-    if let Err(problem) = rule.check() {
-        report.error(first_place(keys), problem.to_string());
-        return None;
-    }
-    Some(rule)
+    let checked = rule.checked().map_err(|problem| report.error(first_place(keys), problem.to_string()));
+    checked.ok()
 }
 
 /// Where the conditions begin that a rule has beside host and path.
@@ -48,37 +37,18 @@ fn first_place(keys: &RouteKeys) -> Place {
     methods.chain(named.map(|(key, _)| key.place)).next().unwrap_or_default()
 }
 
-/// RFC 9110 §5.6.2.
-pub(super) fn is_token(text: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !text.is_empty() && text.bytes().all(is_plain)
-}
-
-fn read_method(text: &str) -> Result<String, String> {
-    let usual = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
-    let upper = text.to_ascii_uppercase();
-    if !is_token(text) {
-        return Err(format!("{} is no method: write one such as GET", quoted(text)));
-    }
-    // They are case-sensitive (RFC 9110 §9.1): such a route would never be taken.
-    if upper != text && usual.contains(&upper.as_str()) {
-        return Err(format!("{} is not the method {upper}: write it in capitals", quoted(text)));
-    }
-    Ok(text.to_owned())
-}
-
+/// Fields or parameters with their values. One that is wrong is told and left out.
 fn conditions(
     named: Option<&Named<Spot<String>>>,
+    check: fn(&str, &str) -> Result<(), Invalid>,
     report: &mut Report<'_>,
-    name: impl Fn(&str) -> Result<String, String>,
 ) -> Vec<(String, String)> {
     let mut all = Vec::new();
-    for (key, value) in named.into_iter().flat_map(|named| &named.0) {
-        match name(&key.value) {
-            Ok(name) => all.push((name, value.value.clone())),
-            Err(message) => report.error(key.place, message),
+    for (name, value) in named.into_iter().flat_map(|named| &named.0) {
+        match check(name, value) {
+            Ok(()) => all.push((name.value.clone(), value.value.clone())),
+            Err(problem) => report.error(name.place, problem.to_string()),
         }
     }
-    all.sort_unstable();
     all
 }
