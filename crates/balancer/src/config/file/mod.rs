@@ -1,11 +1,13 @@
 //! The file: its text becomes a tree (`yaml`, `tree`), the tree is compared with the schema of the keys (`shape`), and
-//! what the keys say is checked and put together (`resolve`). At each step everything that is wrong is told.
+//! what the keys say is checked and put together (`resolve`). At each step everything that is wrong is told, and what
+//! is right nevertheless (`sound`) goes on to the next, so that one look finds all.
 
 mod keys;
 mod problem;
 mod resolve;
 mod route_keys;
 mod shape;
+mod sound;
 mod spot;
 mod tree;
 mod variables;
@@ -44,6 +46,10 @@ fn read(text: &str, vars: &dyn Fn(&str) -> Option<String>, report: &mut Report<'
     let schema = built_schema();
     shape::check(&tree, "the file", schema, schema, report);
     if report.has_errors() {
+        let sound = sound::part(tree, &report.places_of_errors());
+        if let Ok(keys) = FileKeys::deserialize(&sound) {
+            resolve::resolve(&keys, report);
+        }
         return None;
     }
     match FileKeys::deserialize(&tree) {

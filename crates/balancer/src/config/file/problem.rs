@@ -109,6 +109,12 @@ impl<'t> Report<'t> {
         });
     }
 
+    /// Where errors are.
+    pub(super) fn places_of_errors(&self) -> Vec<Place> {
+        let errors = self.problems.iter().filter(|problem| !problem.is_warning);
+        errors.filter_map(|problem| problem.place).collect()
+    }
+
     pub(super) fn has_errors(&self) -> bool {
         self.problems.iter().any(|problem| !problem.is_warning)
     }
