@@ -112,8 +112,8 @@ impl Http {
     }
 }
 
-/// An upstream that answers every request with the same bytes and keeps its connections. It reads bodies by
-/// their Content-Length.
+/// An upstream that answers every request in the same way and keeps its connections. It reads bodies by their
+/// Content-Length.
 #[derive(Debug)]
 pub struct SteadyUpstream {
     address: SocketAddr,
@@ -130,7 +130,21 @@ impl SteadyUpstream {
 
     /// Answers with these bytes.
     pub fn answering(answer: impl Into<Vec<u8>>) -> Self {
-        let (listening, answer) = (Listening::start(), Arc::new(answer.into()));
+        let answer = answer.into();
+        Self::answering_as(move |_| answer.clone())
+    }
+
+    /// Answers with the head of the request, as it came, as the content of a 200.
+    pub fn echoing() -> Self {
+        Self::answering_as(|head| {
+            let length = head.len();
+            [format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n").as_bytes(), head].concat()
+        })
+    }
+
+    /// Answers with bytes that this makes of a request's head.
+    fn answering_as(answer: impl Fn(&[u8]) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        let (listening, answer) = (Listening::start(), Arc::new(answer));
         let upstream =
             Self { address: listening.address(), requests: Arc::default(), stopped: Arc::default() };
         let (requests, stopped) = (Arc::clone(&upstream.requests), Arc::clone(&upstream.stopped));
@@ -141,7 +155,7 @@ impl SteadyUpstream {
                     continue;
                 };
                 let (answer, requests) = (Arc::clone(&answer), Arc::clone(&requests));
-                std::thread::spawn(move || serve(wire, &answer, &requests));
+                std::thread::spawn(move || serve(wire, &*answer, &requests));
             }
         });
         upstream
@@ -164,14 +178,13 @@ impl Drop for SteadyUpstream {
     }
 }
 
-fn serve(mut wire: Wire, answer: &[u8], requests: &AtomicUsize) {
+fn serve(mut wire: Wire, answer: &impl Fn(&[u8]) -> Vec<u8>, requests: &AtomicUsize) {
     while let Ok(head) = wire.try_read_until(b"\r\n\r\n") {
-        let head = String::from_utf8_lossy(&head);
-        if let Some(length) = field(&head, "Content-Length") {
+        if let Some(length) = field(&String::from_utf8_lossy(&head), "Content-Length") {
             wire.read_exact(length.parse().expect("a length"));
         }
         requests.fetch_add(1, Ordering::Relaxed);
-        if !wire.try_send(answer) {
+        if !wire.try_send(answer(&head)) {
             return;
         }
     }

@@ -11,6 +11,7 @@ mod readme;
 mod reload;
 mod restart;
 mod routes;
+mod rules;
 mod runs;
 mod share;
 mod site;

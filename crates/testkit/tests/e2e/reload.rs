@@ -1,38 +1,8 @@
 //! A configuration that changes under a balancer that runs.
 
-use std::fs;
-use std::path::PathBuf;
-
 use berth_testkit::{Http, Listening, Process, Signal, SteadyUpstream, Wire};
-use tempfile::TempDir;
 
-use crate::site::{Balancer, Load};
-
-/// A file that a balancer reads.
-struct File {
-    _folder: TempDir,
-    path: PathBuf,
-}
-
-impl File {
-    fn with(text: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("balancer.yaml");
-        fs::write(&path, text).unwrap();
-        Self { _folder: folder, path }
-    }
-
-    /// Replaced whole, as careful editors do.
-    fn set(&self, text: &str) {
-        let next = self.path.with_extension("next");
-        fs::write(&next, text).unwrap();
-        fs::rename(&next, &self.path).unwrap();
-    }
-
-    fn balancer(&self) -> Balancer {
-        Balancer::start(&["-c", self.path.to_str().unwrap()])
-    }
-}
+use crate::site::{Balancer, File, Load};
 
 fn routes(path: &str, servers: &[&SteadyUpstream]) -> String {
     let servers: Vec<String> = servers.iter().map(|server| format!("http://{}", server.address())).collect();

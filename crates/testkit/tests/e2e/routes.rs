@@ -1,12 +1,11 @@
 //! Routes that services ask for, and modes that a file decides.
 
-use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
 use berth_testkit::{Http, Process, eventually};
 
-use crate::site::{Balancer, port_of, registry, server};
+use crate::site::{Balancer, File, port_of, registry, server};
 
 const GIB: u64 = 1 << 30;
 
@@ -46,11 +45,9 @@ fn an_advertised_route_needs_no_configuration() {
 fn the_file_wins_over_what_services_want() {
     let registry = registry();
     let address = registry.address().to_string();
-    let file = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
     let text =
         "routes:\n  - path: /api/*\n    respond: {body: mine}\n  - path: /*\n    respond: {body: rest}\n";
-    fs::write(file.path(), format!("registry: {address}\n{text}")).unwrap();
-    let balancer = Balancer::start(&["-c", file.path().to_str().unwrap()]);
+    let balancer = File::with(&format!("registry: {address}\n{text}")).balancer();
     let wants = ["--registry", &address, "--route", "/api/deep", "--route", "/own", "--route", "/"];
     let server = Process::start("server", &wants);
     balancer.wait_for_endpoints(1);
@@ -75,13 +72,12 @@ fn serve_a_gib(listener: &TcpListener) {
 fn a_gib_in_redirect_mode_passes_by_the_balancer() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let node = listener.local_addr().unwrap();
-    let file = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
     let text = |mode: &str| {
         let server = format!("{{url: http://{node}, public_url: http://{node}}}");
         format!("routes:\n  - path: /*\n    mode: {mode}\n    servers: [{server}]\n")
     };
-    fs::write(file.path(), text("redirect")).unwrap();
-    let balancer = Balancer::start(&["-c", file.path().to_str().unwrap()]);
+    let file = File::with(&text("redirect"));
+    let balancer = file.balancer();
     let serving = std::thread::spawn(move || serve_a_gib(&listener));
     let mut client = TcpStream::connect(balancer.address).unwrap();
     client.write_all(b"GET /big?a=b HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
@@ -103,7 +99,7 @@ fn a_gib_in_redirect_mode_passes_by_the_balancer() {
     assert!(got > GIB, "only {got} bytes");
     serving.join().unwrap();
     // The route goes over to relaying without a restart.
-    fs::write(file.path(), text("proxy")).unwrap();
+    file.set(&text("proxy"));
     balancer.process.wait_for_line(&["configuration reloaded"]);
     // Nobody listens there any more: it is we who try.
     eventually("the balancer tries itself", || {

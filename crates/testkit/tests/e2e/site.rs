@@ -1,13 +1,16 @@
 //! A registry, a balancer and some servers, as a person would start them.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use berth_testkit::{Http, Process, eventually};
 use serde_json::Value;
+use tempfile::TempDir;
 
 /// What a server answers, but for its port.
 const SUM: &str = "4999950000 from port ";
@@ -98,6 +101,32 @@ impl Balancer {
         eventually(&format!("{count} endpoints"), || {
             (self.metric("balancer_endpoints ") == Some(count as f64)).then_some(())
         });
+    }
+}
+
+/// A file that a balancer reads.
+pub(crate) struct File {
+    _folder: TempDir,
+    path: PathBuf,
+}
+
+impl File {
+    pub(crate) fn with(text: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("balancer.yaml");
+        fs::write(&path, text).unwrap();
+        Self { _folder: folder, path }
+    }
+
+    /// Replaced whole, as careful editors do.
+    pub(crate) fn set(&self, text: &str) {
+        let next = self.path.with_extension("next");
+        fs::write(&next, text).unwrap();
+        fs::rename(&next, &self.path).unwrap();
+    }
+
+    pub(crate) fn balancer(&self) -> Balancer {
+        Balancer::start(&["-c", self.path.to_str().unwrap()])
     }
 }
 
