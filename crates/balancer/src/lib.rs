@@ -32,8 +32,8 @@ pub use telemetry::{AccessFormat, AccessTarget};
 
 use config::{Admin, Settings};
 use discovery::Sources;
-use proxy::listener::{bind_group, without_ipv6};
-use proxy::worker;
+use proxy::listener::{bind_group, with_fallback};
+use proxy::worker::{self, NextListener};
 use reload::{Reloads, Running};
 use telemetry::{AccessLog, Cells};
 use upstreams::{Published, Replan, Upstreams};
@@ -101,13 +101,9 @@ impl Bound {
 /// # Errors
 /// A port that is required is taken, or is not ours.
 pub fn bind(settings: &Settings) -> Result<Bound, StartError> {
-    let bound = match bind_group(settings.listen, settings.threads) {
-        Err(error) if settings.listen_anyhow => match without_ipv6(settings.listen, &error) {
-            Some(fallback) => bind_group(fallback, settings.threads),
-            None => Err(error),
-        },
-        other => other,
-    };
+    let bound = with_fallback(settings.listen, settings.listen_anyhow, |address| {
+        bind_group(address, settings.threads)
+    });
     let (listeners, address) = bound.map_err(|error| listen_error(settings.listen, error))?;
     Ok(Bound { listeners, address, admin: bind_admin(settings.admin)? })
 }
@@ -258,7 +254,7 @@ fn ticks() -> Arc<Notify> {
 }
 
 fn start_workers(
-    listeners: Vec<(TcpListener, mpsc::UnboundedReceiver<TcpListener>)>,
+    listeners: Vec<(TcpListener, mpsc::UnboundedReceiver<NextListener>)>,
     settings: &Settings,
     published: &Arc<Published>,
     cells: &[Arc<Cells>],

@@ -5,6 +5,7 @@ mod cli;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 use berth_balancer::config::{Loaded, Options, Problems, Settings, load, settle};
@@ -39,8 +40,7 @@ fn main() -> ExitCode {
     if let (Some(Command::Check), Some(path), Some(file)) = (&cli.command, &cli.config, &file) {
         return checked(&name_of(path), file, &settings);
     }
-    let said = file.as_ref().and_then(|file| file.options.log_format);
-    berth_daemon::init_logs(options.log_format.or(said).unwrap_or_default());
+    berth_daemon::init_logs(settings.log_format);
     for problem in file.iter().flat_map(|file| &file.warnings) {
         warn!("{}", problem.line());
     }
@@ -86,7 +86,14 @@ fn reread(path: &Path, options: &Options, open_files: u64) -> Result<Settings, S
     if path.as_os_str() == "-" {
         return Err("the configuration came from standard input, which cannot be read again".to_owned());
     }
+    if std::fs::metadata(path).is_ok_and(|data| !data.is_file()) {
+        return Err(format!("{} is no regular file, and cannot be read again", name_of(path)));
+    }
     let file = read(path).map_err(|problems| problems.to_string())?;
+    if file.is_empty() {
+        // Somebody is about to write it, or the disk is full.
+        return Err(format!("{} says nothing: to go back to the defaults, start anew", name_of(path)));
+    }
     let settings = settle(options, Some(&file), open_files);
     let settings = settings.map_err(|unsettled| format!("{}: {unsettled}", name_of(path)))?;
     for problem in &file.warnings {
@@ -113,7 +120,7 @@ fn start(settings: Settings, file: Option<PathBuf>, options: Options) -> anyhow:
                 let signals = berth_daemon::shutdown_and_reload_on_signals(grace);
                 let (shutdown, bell) = signals.context("cannot listen for signals")?;
                 let watched = (path.as_os_str() != "-").then(|| path.clone());
-                let reread: Reread = Box::new(move || reread(&path, &options, open_files));
+                let reread: Reread = Arc::new(move || reread(&path, &options, open_files));
                 (Some(Reloading { reread, file: watched, bell }), shutdown)
             }
         };

@@ -29,6 +29,8 @@ struct Report {
     generation: u64,
     changed: Vec<String>,
     needs_restart: Vec<String>,
+    silent: Vec<String>,
+    late: bool,
 }
 
 #[derive(Deserialize)]
@@ -52,6 +54,12 @@ impl Reload {
             println!("reloaded, generation {}", report.generation);
             for key in &report.needs_restart {
                 eprintln!("{key} takes effect with the next start only");
+            }
+            if report.late {
+                eprintln!("a worker is held up: it goes by the new configuration from its next request on");
+            }
+            for source in &report.silent {
+                eprintln!("{source} has not been heard of yet: what was known before is kept until then");
             }
             return Ok(ExitCode::SUCCESS);
         }

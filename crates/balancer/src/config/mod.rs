@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use berth_client::RegistryAddress;
+use berth_daemon::LogFormat;
 
 pub use crate::routing::{
     Action, Backend, Fixed, Instances, Placeholder, Policy, ProxySettings, PublicUrl, Route, RouteTimeouts,
@@ -59,6 +60,8 @@ pub struct Settings {
     pub access_log: AccessTarget,
     /// How its lines look.
     pub access_format: AccessFormat,
+    /// How lines of the log look.
+    pub log_format: LogFormat,
     /// How long requests may take to end after the first signal.
     pub grace: Duration,
     /// Where requests go.
@@ -78,6 +81,16 @@ pub struct Loaded {
     pub advertised_routes: Option<bool>,
     /// What looks wrong, but can be used.
     pub warnings: Vec<Problem>,
+}
+
+impl Loaded {
+    /// Whether the file says nothing at all.
+    pub fn is_empty(&self) -> bool {
+        self.routes.is_empty()
+            && self.backends.is_empty()
+            && self.advertised_routes.is_none()
+            && self.options == Options::default()
+    }
 }
 
 impl AccessTarget {

@@ -20,7 +20,7 @@ const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST
 
 /// What an operator has said, on the command line and in the environment or in the file; nothing where nothing was
 /// said.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 #[expect(missing_docs, reason = "the fields are the flags, and their help is in the command line")]
 pub struct Options {
     pub registry: Option<Vec<RegistryAddress>>,
@@ -152,6 +152,7 @@ pub fn settle(flags: &Options, file: Option<&Loaded>, open_files: u64) -> Result
         grace: options.grace.unwrap_or(Duration::from_secs(30)),
         access_log: options.access_log.clone().unwrap_or(AccessTarget::Off),
         access_format: options.access_log_format.unwrap_or_default(),
+        log_format: options.log_format.unwrap_or_default(),
         proxy: proxy(options),
         routing,
     })

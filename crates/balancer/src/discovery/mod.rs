@@ -5,16 +5,17 @@ mod filter;
 mod fixed;
 mod registry;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Weak};
 
 use berth_client::RegistryAddress;
 use berth_model::ServiceName;
 use tokio::sync::mpsc;
-use tokio::task::AbortHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::Settings;
 use crate::routing::Upstream;
-use crate::upstreams::{Plan, Said, SourceId};
+use crate::upstreams::{Followed, Plan, Said, SourceId};
 
 /// What can be followed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -27,47 +28,50 @@ enum Source {
     Server(Upstream),
 }
 
-/// The sources that are followed, each by a task.
+/// The sources that are followed, each by a task, for as long as somebody holds it.
 #[derive(Debug)]
 pub(crate) struct Sources {
     said: mpsc::Sender<Said>,
     token: Option<String>,
-    followed: HashMap<Source, (SourceId, AbortHandle)>,
+    known: HashMap<Source, (SourceId, Weak<AbortOnDropHandle<()>>)>,
     newest: SourceId,
 }
 
 impl Sources {
     pub(crate) fn new(said: mpsc::Sender<Said>, token: Option<String>) -> Self {
-        Self { said, token, followed: HashMap::new(), newest: 0 }
+        Self { said, token, known: HashMap::new(), newest: 0 }
     }
 
-    /// Follows whatever these settings need and is not followed yet, and says which sources they are.
+    /// Follows whatever these settings need and is not followed yet. The plan holds all that it needs.
     pub(crate) fn follow(&mut self, settings: &Settings) -> Plan {
+        self.known.retain(|_, (_, task)| task.strong_count() > 0);
         let service = settings.routing.only_service();
-        let registries = settings
-            .registries
-            .iter()
-            .map(|address| Source::Registry { address: address.clone(), service: service.cloned() });
-        let servers = settings.routing.backends.iter().flat_map(|backend| &backend.servers);
         let mut plan = Plan {
             routing: settings.routing.clone().into(),
             general: settings.proxy.clone().into(),
             servers: BTreeMap::new(),
-            sources: BTreeSet::new(),
+            registries: BTreeMap::new(),
+            sources: BTreeMap::new(),
         };
-        for source in registries.chain(servers.map(|server| Source::Server(server.upstream.clone()))) {
-            let id = self.id_of(&source);
-            if let Source::Server(upstream) = source {
-                plan.servers.insert(id, upstream);
-            }
-            plan.sources.insert(id);
+        for address in &settings.registries {
+            let source = Source::Registry { address: address.clone(), service: service.cloned() };
+            let (id, followed) = self.follow_one(source);
+            plan.registries.insert(id, address.clone());
+            plan.sources.insert(id, followed);
+        }
+        for server in settings.routing.backends.iter().flat_map(|backend| &backend.servers) {
+            let (id, followed) = self.follow_one(Source::Server(server.upstream.clone()));
+            plan.servers.insert(id, server.upstream.clone());
+            plan.sources.insert(id, followed);
         }
         plan
     }
 
-    fn id_of(&mut self, source: &Source) -> SourceId {
-        if let Some((id, _)) = self.followed.get(source) {
-            return *id;
+    fn follow_one(&mut self, source: Source) -> (SourceId, Followed) {
+        if let Some((id, task)) = self.known.get(&source)
+            && let Some(followed) = task.upgrade()
+        {
+            return (*id, followed);
         }
         self.newest += 1;
         let (id, said) = (self.newest, self.said.clone());
@@ -78,18 +82,8 @@ impl Sources {
             }
             Source::Server(upstream) => tokio::spawn(fixed::follow(id, upstream, said)),
         };
-        self.followed.insert(source.clone(), (id, task.abort_handle()));
-        id
-    }
-
-    /// Follows the sources of this plan only.
-    pub(crate) fn keep(&mut self, plan: &Plan) {
-        self.followed.retain(|_, (id, task)| {
-            let wanted = plan.sources.contains(id);
-            if !wanted {
-                task.abort();
-            }
-            wanted
-        });
+        let followed = Arc::new(AbortOnDropHandle::new(task));
+        self.known.insert(source, (id, Arc::downgrade(&followed)));
+        (id, followed)
     }
 }

@@ -1,7 +1,7 @@
 //! The client's side of a connection: what is known of it, and how it is answered and closed.
 
 use std::future::poll_fn;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::task::{Context, Poll};
 
 use berth_http1::PeerText;
@@ -31,8 +31,8 @@ pub(crate) struct Client {
     pub(crate) timeouts: StepTimeouts,
     /// The client's address, as text.
     pub(crate) peer: PeerText,
-    /// Whether it may say whom it forwards for.
-    pub(crate) trusted: bool,
+    /// The same as it is: it decides whether the client may say whom it forwards for.
+    pub(crate) peer_address: IpAddr,
 }
 
 /// How an exchange left the connection.
@@ -58,7 +58,7 @@ impl Client {
             deadline: worker.deadlines.register(),
             timeouts: worker.timeouts(),
             peer: PeerText::of(peer.ip()),
-            trusted: worker.view().general.trusts(peer.ip()),
+            peer_address: peer.ip(),
         }
     }
 

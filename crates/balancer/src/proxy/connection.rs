@@ -178,7 +178,7 @@ fn parse(client: &mut Client, worker: &Worker, bytes: &[u8]) -> Result<Option<Re
     let entropy = worker.entropy();
     let line = worker.access_log.is_some().then(|| LoggedLine::of(&head, entropy));
     let view = worker.view();
-    let via = view.general.via;
+    let (via, trusted) = (view.general.via, view.general.trusts(client.peer_address));
     let routed = Routed::find(view, &head);
     let most_bytes = routed.as_ref().map_or(u64::MAX, |routed| routed.route().most_body_bytes);
     if let Some(answered) = answered_here(&head, most_bytes) {
@@ -192,14 +192,7 @@ fn parse(client: &mut Client, worker: &Worker, bytes: &[u8]) -> Result<Option<Re
         local = client.stream.local_address().map(host_of).unwrap_or_default();
         &local
     };
-    let origin = Origin {
-        peer: client.peer.as_str(),
-        scheme: "http",
-        trusted: client.trusted,
-        fallback_host,
-        via,
-        entropy,
-    };
+    let origin = Origin { peer: client.peer.as_str(), scheme: "http", trusted, fallback_host, via, entropy };
     client.timeouts = routed.as_ref().map_or_else(|| worker.timeouts(), |routed| routed.route().timeouts);
     match routed.as_ref().and_then(|routed| routed.route().edits.as_ref()) {
         None => write_request(&head, &origin, None, &mut outgoing),

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use berth_http1::{Limits, Lines};
+use berth_model::Scheme;
 use berth_pick::Endpoint;
 use fastrand::Rng;
 use tokio::sync::Notify;
@@ -163,7 +164,11 @@ impl Worker {
     #[cold]
     fn renew_view(&self) {
         let view = Rc::new(self.published.current());
-        let known: HashSet<u64> = view.endpoints().map(|endpoint| endpoint.key()).collect();
+        // Who was trusted with a connection may not be any more.
+        let distrusts = self.view.borrow().general.tls != view.general.tls;
+        let usable =
+            view.endpoints().filter(|endpoint| !distrusts || endpoint.identity().scheme != Scheme::Https);
+        let known: HashSet<u64> = usable.map(|endpoint| endpoint.key()).collect();
         self.pool.retain(|key| known.contains(&key));
         self.cells.generation.set(view.generation);
         self.reading.set(Reading::of(&view));

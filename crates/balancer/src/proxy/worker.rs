@@ -11,20 +11,28 @@ use std::time::Instant;
 use berth_daemon::Shutdown;
 use rustix::net::{SocketFlags, acceptfrom_with};
 use tokio::io::unix::AsyncFd;
-use tokio::sync::{Notify, mpsc};
-use tokio::task::{JoinHandle, LocalSet, spawn_local};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::{JoinHandle, JoinSet, LocalSet, spawn_local};
 
 use super::client::Client;
 use super::connection;
+use super::listener::refuse_newcomers;
 use super::shared::Worker;
 use crate::telemetry::{Cells, WorkerLog};
 use crate::upstreams::Published;
+
+/// How many ticks a listener whose place another has taken is kept, for those who have begun to connect to it.
+/// Newcomers try again after a second, so it is less than that.
+const RETIRING_TICKS: usize = 2;
+
+/// A listener that takes the place of the present one, and whom to tell that it has.
+pub(crate) type NextListener = (TcpListener, oneshot::Sender<()>);
 
 /// What a worker is made from.
 pub(crate) struct Start {
     pub(crate) listener: TcpListener,
     /// Listeners that take the place of the present one.
-    pub(crate) listeners: mpsc::UnboundedReceiver<TcpListener>,
+    pub(crate) listeners: mpsc::UnboundedReceiver<NextListener>,
     pub(crate) published: Arc<Published>,
     pub(crate) cells: Arc<Cells>,
     pub(crate) access_log: Option<WorkerLog>,
@@ -71,21 +79,26 @@ async fn serve(start: Start) -> io::Result<()> {
 async fn accept_until_drained(
     worker: &Rc<Worker>,
     listener: AsyncFd<TcpListener>,
-    listeners: &mut mpsc::UnboundedReceiver<TcpListener>,
+    listeners: &mut mpsc::UnboundedReceiver<NextListener>,
     most: usize,
     shutdown: &Shutdown,
 ) {
     let mut accepting = Accepting::begin(worker, listener, most);
+    let mut retiring = JoinSet::new();
     loop {
         tokio::select! {
             () = shutdown.graceful.cancelled() => break,
-            Some(next) = listeners.recv() => {
+            Some(_) = retiring.join_next() => {}
+            Some((next, taken)) = listeners.recv() => {
                 #[allow(deprecated, reason = "the mend needs unsafe; a listener of std is never another file")]
                 match AsyncFd::new(next) {
                     // The new one accepts before the old one is closed.
                     Ok(next) => {
                         let next = Accepting::begin(worker, next, most);
-                        std::mem::replace(&mut accepting, next).end(worker).await;
+                        let before = std::mem::replace(&mut accepting, next);
+                        retiring.spawn_local(before.retire(Rc::clone(worker)));
+                        // Whoever waits for it may have left.
+                        let _ = taken.send(());
                     }
                     Err(error) => tracing::error!(%error, "a worker cannot use its new listener"),
                 }
@@ -94,6 +107,7 @@ async fn accept_until_drained(
     }
     worker.draining.set(true);
     accepting.end(worker).await;
+    while retiring.join_next().await.is_some() {}
     worker.deadlines.last_call();
     while worker.connections.get() > 0 {
         worker.ended.notified().await;
@@ -112,6 +126,17 @@ impl Accepting {
         // In a task of its own as well, so that nothing else is looked at for each connection.
         let task = spawn_local(accept(Rc::clone(worker), Rc::clone(&listener), most));
         Self { listener, task }
+    }
+
+    /// Goes on for whoever has begun to connect, and then closes the listener.
+    async fn retire(self, worker: Rc<Worker>) {
+        if let Err(error) = refuse_newcomers(self.listener.get_ref()) {
+            tracing::debug!(%error, "no packet filter: whoever connects to the old port in its last moment is reset");
+        }
+        for _ in 0..RETIRING_TICKS {
+            worker.ticked.notified().await;
+        }
+        self.end(&worker).await;
     }
 
     /// Admits whoever waits, and closes the listener.

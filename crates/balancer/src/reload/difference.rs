@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::config::Settings;
+use crate::routing::ProxySettings;
 
 #[cfg(test)]
 mod tests;
@@ -32,9 +33,7 @@ impl Difference {
                 if names.is_empty() { "none".into() } else { names.join(", ") }
             ));
         }
-        if old.proxy != new.proxy {
-            changed.push("general limits and deadlines".to_owned());
-        }
+        changed.extend(general(&old.proxy, &new.proxy).map(|key| format!("{key} changed")));
         if old.routing.advertised_routes != new.routing.advertised_routes {
             changed.push(format!("advertised_routes: {}", new.routing.advertised_routes));
         }
@@ -50,11 +49,35 @@ impl Difference {
             ("max_connections", old.most_connections != new.most_connections),
             ("access_log", old.access_log != new.access_log),
             ("access_log_format", old.access_format != new.access_format),
+            ("log_format", old.log_format != new.log_format),
             ("grace", old.grace != new.grace),
         ];
         let needs_restart = restart.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key);
         Self { changed, needs_restart: needs_restart.collect() }
     }
+}
+
+/// The keys of the data path that differ.
+fn general(old: &ProxySettings, new: &ProxySettings) -> impl Iterator<Item = &'static str> + use<> {
+    let (was, is) = (&old.timeouts, &new.timeouts);
+    let keys = [
+        ("max_head", old.limits.head_bytes != new.limits.head_bytes),
+        ("max_target", old.limits.target_bytes != new.limits.target_bytes),
+        ("max_fields", old.limits.fields != new.limits.fields),
+        ("max_body", old.most_body_bytes != new.most_body_bytes),
+        ("timeout_connect", was.connect != is.connect),
+        ("timeout_head", was.head != is.head),
+        ("timeout_answer", was.answer != is.answer),
+        ("timeout_body", was.body != is.body),
+        ("timeout_send", was.send != is.send),
+        ("timeout_idle", was.idle != is.idle),
+        ("timeout_tunnel", was.tunnel != is.tunnel),
+        ("timeout_upstream_idle", was.upstream_idle != is.upstream_idle),
+        ("trusted_proxies", old.trusted_proxies != new.trusted_proxies),
+        ("upstream_ca", old.tls != new.tls),
+        ("via", old.via != new.via),
+    ];
+    keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key)
 }
 
 /// Routes by their rule, with everything about them in a form in which backends have names.

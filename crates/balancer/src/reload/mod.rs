@@ -19,18 +19,21 @@ use tracing::{error, info, warn};
 
 use crate::config::Settings;
 use crate::discovery::Sources;
-use crate::proxy::listener::{bind_beside, bind_group};
+use crate::proxy::listener::{bind_in_place_of, with_fallback};
+use crate::proxy::worker::NextListener;
 use crate::telemetry::Cells;
-use crate::upstreams::Replan;
+use crate::upstreams::{Adopted, Replan};
 
 use difference::Difference;
 
-/// How often it is asked whether all workers go by the new plan, and how often at most. Each looks at every tick.
+/// How often it is asked whether all workers go by the new plan. Each looks at every tick.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
-const MOST_LOOKS: usize = 300;
+
+/// How long workers are waited for. One whose thread is held up takes the plan up with its next request.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Reads the configuration again; an error is all that is wrong with it, for people to read.
-pub type Reread = Box<dyn Fn() -> Result<Settings, String> + Send + Sync>;
+pub type Reread = Arc<dyn Fn() -> Result<Settings, String> + Send + Sync>;
 
 /// What a balancer needs to be able to reload.
 pub struct Reloading {
@@ -51,6 +54,11 @@ pub(crate) struct Report {
     changed: Vec<String>,
     /// Keys that are different in the file, and take effect with the next start only.
     needs_restart: Vec<&'static str>,
+    /// Registries and servers that are new and have not been heard of yet. Whom the registries before them list
+    /// is kept until they have been.
+    silent: Vec<String>,
+    /// Whether a worker whose thread is held up has yet to take it up.
+    late: bool,
 }
 
 /// Why a reload changed nothing.
@@ -97,7 +105,7 @@ pub(crate) struct Running {
     pub(crate) plans: mpsc::Sender<Replan>,
     pub(crate) cells: Vec<Arc<Cells>>,
     /// Each worker takes a listener in place of its present one.
-    pub(crate) listeners: Vec<mpsc::UnboundedSender<TcpListener>>,
+    pub(crate) listeners: Vec<mpsc::UnboundedSender<NextListener>>,
 }
 
 /// Begins to reload whenever it is asked for; without `reloading` it never is.
@@ -123,7 +131,10 @@ async fn on_signals(reloads: Reloads, bell: Arc<Notify>) {
 
 async fn answer(mut running: Running, reread: Reread, mut asked: mpsc::Receiver<Asked>) {
     while let Some(asked) = asked.recv().await {
-        let outcome = match reread() {
+        let reread = Arc::clone(&reread);
+        // A large file takes its time, and a file system that hangs all of it.
+        let read = tokio::task::spawn_blocking(move || reread()).await;
+        let outcome = match read.unwrap_or_else(|error| Err(format!("the file cannot be read: {error}"))) {
             Ok(next) => running.apply(next).await,
             Err(problems) => Err(ReloadError::Wrong(problems)),
         };
@@ -134,6 +145,13 @@ async fn answer(mut running: Running, reread: Reread, mut asked: mpsc::Receiver<
                 if !report.needs_restart.is_empty() {
                     let keys = report.needs_restart.join(", ");
                     warn!(keys, "these take effect with the next start only");
+                }
+                if report.late {
+                    warn!("a worker is held up: it goes by the new configuration from its next request on");
+                }
+                if !report.silent.is_empty() {
+                    let silent = report.silent.join(", ");
+                    warn!(silent, "not heard of yet: what was known before is kept until then");
                 }
             }
             Err(problem) => error!(%problem, "configuration not reloaded, nothing has changed"),
@@ -153,22 +171,25 @@ impl Running {
         let bound = self.bind(&next)?;
         let plan = self.sources.follow(&next);
         let (told, tells) = oneshot::channel();
-        self.plans.send((plan.clone(), told)).await.map_err(|_| ReloadError::Ending)?;
-        let generation = tells.await.map_err(|_| ReloadError::Ending)?;
-        self.sources.keep(&plan);
+        self.plans.send((plan, told)).await.map_err(|_| ReloadError::Ending)?;
+        let Adopted { generation, silent } = tells.await.map_err(|_| ReloadError::Ending)?;
+        let mut taking = Vec::new();
         if let Some((listeners, address)) = bound {
             self.address = address;
             for (worker, listener) in self.listeners.iter().zip(listeners) {
+                let (taken, takes) = oneshot::channel();
                 // A worker that is gone ends the process by itself.
-                let _ = worker.send(listener);
+                let _ = worker.send((listener, taken));
+                taking.push(takes);
             }
             info!(addr = %address, "balancer listening");
         }
-        self.wait_for(generation).await;
+        let workers = tokio::time::timeout(PATIENCE, self.workers_follow(generation, taking));
+        let late = workers.await.is_err();
         let Difference { changed, needs_restart } = difference;
         next.keep_from(&self.settings);
         self.settings = next;
-        Ok(Report { generation, changed, needs_restart })
+        Ok(Report { generation, changed, needs_restart, silent, late })
     }
 
     /// New listeners, one for each worker, if there is to be another address.
@@ -176,23 +197,20 @@ impl Running {
         if next.listen == self.settings.listen {
             return Ok(None);
         }
-        let workers = self.listeners.len();
-        // On our own port it is we who are in the way.
-        let bound = if next.listen.port() == self.address.port() {
-            bind_beside(next.listen, workers)
-        } else {
-            bind_group(next.listen, workers)
-        };
+        let bound = with_fallback(next.listen, next.listen_anyhow, |address| {
+            bind_in_place_of(self.address, address, self.listeners.len())
+        });
         bound.map(Some).map_err(|error| ReloadError::Listen(next.listen, error))
     }
 
-    /// Waits until every worker goes by this snapshot. One whose thread is held up does with its next request.
-    async fn wait_for(&self, generation: u64) {
-        for _ in 0..MOST_LOOKS {
-            if self.cells.iter().all(|cells| cells.generation.value() >= generation) {
-                return;
-            }
+    /// Waits until every worker goes by this snapshot and has taken its listener.
+    async fn workers_follow(&self, generation: u64, taking: Vec<oneshot::Receiver<()>>) {
+        while self.cells.iter().any(|cells| cells.generation.value() < generation) {
             tokio::time::sleep(LOOK_EVERY).await;
+        }
+        for takes in taking {
+            // A worker that cannot use its listener has said so in the log.
+            let _ = takes.await;
         }
     }
 }
@@ -206,6 +224,7 @@ impl Settings {
         self.most_connections = running.most_connections;
         self.access_log.clone_from(&running.access_log);
         self.access_format = running.access_format;
+        self.log_format = running.log_format;
         self.grace = running.grace;
     }
 }

@@ -47,7 +47,11 @@ pub struct Timeouts {
 }
 
 impl ProxySettings {
+    #[inline]
     pub(crate) fn trusts(&self, peer: IpAddr) -> bool {
+        if self.trusted_proxies.is_empty() {
+            return false;
+        }
         let peer = peer.to_canonical();
         self.trusted_proxies.iter().any(|network| network.contains(&peer))
     }

@@ -1,10 +1,10 @@
 //! Which members are endpoints of which backends: the sets that workers choose from, laid out anew where they
 //! changed.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use berth_model::{Identity, Instance, ServiceName};
+use berth_model::{Identity, Instance, Invalid, ServiceName};
 use berth_pick::{Endpoint, Roster, RoundRobin, Set, Strategy};
 use berth_route::Rule;
 use tracing::warn;
@@ -33,14 +33,60 @@ pub(super) struct Backends {
     by_server: HashMap<SourceId, Vec<(usize, usize)>>,
     /// Where the turns of new backends begin.
     entropy: u64,
-    /// What was warned of already.
-    warned: HashSet<String>,
+    /// What is wrong with what instances say, as it was at the last look. Each is told when it begins.
+    troubles: BTreeSet<Trouble>,
+}
+
+/// Something in what instances say that does not work out as its owner may think.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Trouble {
+    /// An advertised route that cannot be read.
+    Unreadable { instance: String, problem: String },
+    /// A claim of everything, which is the operator's.
+    Taken { instance: String },
+    /// A public URL that is none.
+    Private { instance: String, problem: String },
+    /// A route that several services want.
+    Contested { route: String, services: String },
+}
+
+impl Trouble {
+    fn tell(&self) {
+        match self {
+            Trouble::Unreadable { instance, problem } => {
+                warn!(instance, problem, "an advertised route that cannot be read is passed over");
+            }
+            Trouble::Taken { instance } => {
+                warn!(
+                    instance,
+                    "it wants all requests, but the operator has said where those go that nobody else gets"
+                );
+            }
+            Trouble::Private { instance, problem } => {
+                warn!(
+                    instance,
+                    problem, "the public_url in its meta cannot be read: it counts as not public"
+                );
+            }
+            Trouble::Contested { route, services } => {
+                warn!(route, services, "several services want this route: each gets its share of it");
+            }
+        }
+    }
 }
 
 #[derive(Debug)]
 struct Advertised {
     rule: Rule,
     backend: Arc<LiveBackend>,
+}
+
+/// What an instance wants to serve.
+struct Wishes {
+    /// Whatever nobody else gets: it says nothing else, or just that where no operator has said who does.
+    all: bool,
+    /// Its routes.
+    rules: Vec<Rule>,
 }
 
 /// What a backend is going to have.
@@ -103,7 +149,7 @@ impl Backends {
             open: Vec::new(),
             by_server: HashMap::new(),
             entropy,
-            warned: HashSet::new(),
+            troubles: BTreeSet::new(),
         };
         backends.index(&HashMap::new());
         backends
@@ -158,25 +204,26 @@ impl Backends {
     pub(super) fn lay_out(&mut self, members: &mut BTreeMap<Identity, Member>, roster: &mut Roster) -> bool {
         let mut drafts: Vec<Draft> = self.planned.iter().map(|_| Draft::default()).collect();
         let mut claims: BTreeMap<String, (Rule, BTreeSet<ServiceName>, Draft)> = BTreeMap::new();
-        let mut unreadable = Vec::new();
+        let mut troubles = BTreeSet::new();
         members.retain(|identity, member| {
             let instance = &member.instance;
+            let public = public_url(instance, &mut troubles);
             let mut wanted = Vec::new();
-            self.places(instance, &member.sources, &mut wanted);
-            let rules = self.rules_of(instance, &mut unreadable);
-            if wanted.is_empty() && rules.is_empty() {
+            let wishes = self.wishes_of(instance, &mut troubles);
+            self.places(instance, &member.sources, wishes.all, public.as_ref(), &mut wanted);
+            if wanted.is_empty() && wishes.rules.is_empty() {
                 return false;
             }
             let source = member.sources.first();
             let name = source.and_then(|source| self.plan.servers.get(source)?.authority());
             // Made for whoever drains as well: its load goes on.
             let endpoint = roster.endpoint(identity, name.as_deref());
-            for rule in rules {
+            for rule in wishes.rules {
                 let claim = claims.entry(rule.to_string());
                 let (_, services, draft) = claim.or_insert_with(|| (rule, BTreeSet::new(), Draft::default()));
                 services.insert(instance.service.clone());
                 if !member.draining {
-                    draft.add(&endpoint, public_url(instance));
+                    draft.add(&endpoint, public.clone());
                 }
             }
             if !member.draining {
@@ -186,25 +233,26 @@ impl Backends {
             }
             true
         });
-        for (name, problem) in unreadable {
-            if self.warned.insert(format!("{name} {problem}")) {
-                warn!(instance = name, problem, "an advertised route that cannot be read is passed over");
-            }
-        }
         for (planned, draft) in self.planned.iter_mut().zip(drafts) {
             *planned = draft.follow(planned);
         }
-        self.advertise(claims)
+        let changed = self.advertise(claims, &mut troubles);
+        troubles.difference(&self.troubles).for_each(Trouble::tell);
+        self.troubles = troubles;
+        changed
     }
 
-    fn advertise(&mut self, claims: BTreeMap<String, (Rule, BTreeSet<ServiceName>, Draft)>) -> bool {
+    fn advertise(
+        &mut self,
+        claims: BTreeMap<String, (Rule, BTreeSet<ServiceName>, Draft)>,
+        troubles: &mut BTreeSet<Trouble>,
+    ) -> bool {
         let changed = !claims.keys().eq(self.advertised.keys());
         let mut before = std::mem::take(&mut self.advertised);
         for (key, (rule, services, draft)) in claims {
-            if services.len() > 1 && self.warned.insert(format!("{key} {services:?}")) {
+            if services.len() > 1 {
                 let services: Vec<&str> = services.iter().map(ServiceName::as_str).collect();
-                let services = services.join(", ");
-                warn!(route = key, services, "several services want this route: each gets its share of it");
+                troubles.insert(Trouble::Contested { route: key.clone(), services: services.join(", ") });
             }
             let subject = format!("the route {key}");
             let known = before.remove(&key).map(|known| known.backend);
@@ -219,6 +267,8 @@ impl Backends {
         &self,
         instance: &Instance,
         sources: &[SourceId],
+        wants_all: bool,
+        public: Option<&PublicUrl>,
         wanted: &mut Vec<(usize, Option<PublicUrl>)>,
     ) {
         for (place, server) in sources.iter().filter_map(|source| self.by_server.get(source)).flatten() {
@@ -235,30 +285,37 @@ impl Backends {
             if let Instances::Query(query) = &self.plan.routing.backends[*place].instances
                 && query.matches(instance)
             {
-                wanted.push((*place, public_url(instance)));
+                wanted.push((*place, public.cloned()));
             }
         }
-        if instance.routes.is_empty() && !instance.service.is_internal() {
-            wanted.extend(self.open.iter().map(|place| (*place, public_url(instance))));
+        if wants_all && !instance.service.is_internal() {
+            wanted.extend(self.open.iter().map(|place| (*place, public.cloned())));
         }
     }
 
-    /// The routes that an instance advertises and may have.
-    fn rules_of(&self, instance: &Instance, unreadable: &mut Vec<(String, String)>) -> Vec<Rule> {
+    /// What an instance may have of what it wants.
+    fn wishes_of(&self, instance: &Instance, troubles: &mut BTreeSet<Trouble>) -> Wishes {
+        let mut wishes = Wishes { all: instance.routes.is_empty(), rules: Vec::new() };
         if !self.plan.routing.advertised_routes || instance.service.is_internal() {
-            return Vec::new();
+            return wishes;
         }
-        let mut rules: Vec<Rule> = Vec::new();
+        let name = || instance.identity().to_string();
         for text in &instance.routes {
             match Rule::advertised(text) {
-                // What the operator has said of everything holds.
-                Ok(rule) if rule.is_any() && self.plan.has_fallback() => {}
-                Ok(rule) if rules.contains(&rule) => {}
-                Ok(rule) => rules.push(rule),
-                Err(problem) => unreadable.push((instance.identity().to_string(), problem.to_string())),
+                Ok(rule) if rule.is_any() && self.plan.has_fallback() => {
+                    wishes.all = self.is_open();
+                    if !wishes.all {
+                        troubles.insert(Trouble::Taken { instance: name() });
+                    }
+                }
+                Ok(rule) if wishes.rules.contains(&rule) => {}
+                Ok(rule) => wishes.rules.push(rule),
+                Err(problem) => {
+                    troubles.insert(Trouble::Unreadable { instance: name(), problem: problem.to_string() });
+                }
             }
         }
-        rules
+        wishes
     }
 
     /// The rules of the advertised routes, in the order of their backends.
@@ -278,6 +335,12 @@ impl Backends {
     }
 }
 
-fn public_url(instance: &Instance) -> Option<PublicUrl> {
-    instance.meta.get(PUBLIC_URL)?.parse().ok()
+/// Where clients reach an instance without us, if it says so.
+fn public_url(instance: &Instance, troubles: &mut BTreeSet<Trouble>) -> Option<PublicUrl> {
+    let parsed = instance.meta.get(PUBLIC_URL)?.parse();
+    let unreadable = |problem: Invalid| {
+        let instance = instance.identity().to_string();
+        troubles.insert(Trouble::Private { instance, problem: problem.to_string() });
+    };
+    parsed.map_err(unreadable).ok()
 }

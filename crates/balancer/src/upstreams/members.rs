@@ -78,12 +78,10 @@ fn run_key(instance: &Instance) -> RunKey {
 }
 
 impl Members {
-    pub(crate) fn new(sources: &BTreeSet<SourceId>) -> Self {
-        Self {
-            sources: sources.iter().map(|source| (*source, Source::default())).collect(),
-            newest: sources.last().copied().unwrap_or_default(),
-            last_words: HashMap::new(),
-        }
+    pub(crate) fn new(sources: impl IntoIterator<Item = SourceId>) -> Self {
+        let mut members = Self { sources: BTreeMap::new(), newest: 0, last_words: HashMap::new() };
+        members.keep(&sources.into_iter().collect());
+        members
     }
 
     /// Forgets all other sources. What they still say is not heard.
@@ -93,6 +91,36 @@ impl Members {
             self.sources.entry(*source).or_default();
         }
         self.newest = self.newest.max(wanted.last().copied().unwrap_or_default());
+    }
+
+    /// Whether this source has said whom it lists.
+    pub(crate) fn has_list(&self, source: SourceId) -> bool {
+        self.sources.get(&source).is_some_and(|source| source.epoch.is_some())
+    }
+
+    /// Forgets a registry in whose place others are followed, which have lists by now. If it is none of them, or
+    /// one that has begun anew since, whom they do not list yet may be about to register with them.
+    pub(crate) fn retire<'s>(
+        &mut self,
+        now: Duration,
+        source: SourceId,
+        heirs: impl Iterator<Item = &'s SourceId> + Clone,
+    ) {
+        let Some(old) = self.sources.remove(&source) else { return };
+        let of = |heir: &SourceId| self.sources.get(heir);
+        let is_same = heirs.clone().filter_map(of).any(|heir| heir.epoch == old.epoch);
+        let Some(heir) = heirs.into_iter().next().and_then(|heir| self.sources.get_mut(heir)) else { return };
+        if !is_same {
+            heir.hold(now, old.listed);
+        }
+        for (identity, held) in old.held {
+            if !heir.listed.contains_key(&identity) {
+                heir.held.entry(identity).or_insert(held);
+            }
+        }
+        for (key, told) in old.ended {
+            heir.ended.entry(key).or_insert(told);
+        }
     }
 
     /// Takes in what a source says. True if the list of members may have changed.
@@ -187,8 +215,15 @@ impl Source {
         for (key, reason) in ended {
             self.note_end(now, key, reason, last_words);
         }
+        if new_epoch {
+            self.hold(now, missing);
+        }
+    }
+
+    /// Keeps for a while whoever is not listed since a new epoch began.
+    fn hold(&mut self, now: Duration, missing: HashMap<Identity, Instance>) {
         for (identity, instance) in missing {
-            if new_epoch {
+            if !self.listed.contains_key(&identity) {
                 let until = now + NEW_EPOCH_GRACE.max(instance.ttl_s.duration());
                 self.held.entry(identity).or_insert((instance, until));
             }

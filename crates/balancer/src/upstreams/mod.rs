@@ -11,11 +11,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use berth_client::Update;
+use berth_client::{RegistryAddress, Update};
 use berth_daemon::RunningClock;
 use berth_model::{Identity, Scheme};
 use berth_pick::Roster;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use crate::routing::{Policy, ProxySettings, Routes, Routing, StepTimeouts, Upstream};
@@ -31,6 +32,9 @@ pub(crate) type Said = (SourceId, Update);
 /// Laying out the list in less time than this is no burden, however often.
 const WORTH_A_REST: Duration = Duration::from_millis(1);
 
+/// A source that is followed as long as anybody holds this.
+pub(crate) type Followed = Arc<AbortOnDropHandle<()>>;
+
 /// How long a new plan waits for sources that are new with it, so that no backend seems empty.
 const NEW_SOURCES_WAIT: Duration = Duration::from_secs(2);
 
@@ -41,18 +45,38 @@ pub(crate) struct Plan {
     pub(crate) general: Arc<ProxySettings>,
     /// The servers that are named, by their source.
     pub(crate) servers: BTreeMap<SourceId, Upstream>,
-    /// All sources, these servers among them.
-    pub(crate) sources: BTreeSet<SourceId>,
+    /// The registries, by their source.
+    pub(crate) registries: BTreeMap<SourceId, RegistryAddress>,
+    /// All sources: these servers and registries.
+    pub(crate) sources: BTreeMap<SourceId, Followed>,
 }
 
 impl Plan {
+    /// A source, as operators know it.
+    fn name_of(&self, source: SourceId) -> String {
+        match (self.registries.get(&source), self.servers.get(&source)) {
+            (Some(registry), _) => format!("the registry {registry}"),
+            (_, Some(server)) => format!("the server {server}"),
+            _ => String::new(),
+        }
+    }
+
     fn has_fallback(&self) -> bool {
         self.routing.routes.iter().any(|route| route.rule.is_any())
     }
 }
 
-/// A new plan, and whom to tell of the generation that follows it.
-pub(crate) type Replan = (Plan, oneshot::Sender<u64>);
+/// A new plan, and whom to tell that it holds.
+pub(crate) type Replan = (Plan, oneshot::Sender<Adopted>);
+
+/// A plan that holds.
+#[derive(Clone, Debug)]
+pub(crate) struct Adopted {
+    /// The snapshot from which on it does.
+    pub(crate) generation: u64,
+    /// Registries and servers that are new with it and have not been heard of yet.
+    pub(crate) silent: Vec<String>,
+}
 
 /// The task that owns the list.
 #[derive(Debug)]
@@ -67,6 +91,11 @@ pub(crate) struct Upstreams {
     heard: BTreeSet<SourceId>,
     /// The plan that is waited for, until then.
     next: Option<(Replan, Duration)>,
+    /// Registries that the plan does not name any more. What they list holds until those that are new have listed
+    /// something: a registry that is silent takes nobody away.
+    retiring: BTreeMap<SourceId, Followed>,
+    /// Those that are new.
+    awaited: BTreeSet<SourceId>,
     warned: bool,
 }
 
@@ -82,7 +111,7 @@ pub(crate) fn nobody(plan: &Plan, entropy: u64) -> Snapshot {
 impl Upstreams {
     pub(crate) fn new(plan: Plan, published: Arc<Published>, clock: RunningClock, entropy: u64) -> Self {
         Self {
-            members: Members::new(&plan.sources),
+            members: Members::new(plan.sources.keys().copied()),
             backends: Backends::new(plan, entropy),
             listed: BTreeMap::new(),
             roster: Roster::default(),
@@ -90,6 +119,8 @@ impl Upstreams {
             clock,
             heard: BTreeSet::new(),
             next: None,
+            retiring: BTreeMap::new(),
+            awaited: BTreeSet::new(),
             warned: false,
         }
     }
@@ -127,17 +158,18 @@ impl Upstreams {
                     changed |= self.members.expire(self.clock.now());
                 }
             }
-            let told = self.replan();
-            if changed || told.is_some() {
+            let adopted = self.replan();
+            changed |= self.retire();
+            if changed || adopted.is_some() {
                 let begun = Instant::now();
-                self.publish(told.is_some());
+                self.publish(adopted.is_some());
                 rest = if begun.elapsed() < WORTH_A_REST { Duration::ZERO } else { begun.elapsed() };
             }
-            if let Some(told) = told {
+            if let Some((told, silent)) = adopted {
                 // Whoever asked may have left.
-                let _ = told.send(self.published.generation());
+                let _ = told.send(Adopted { generation: self.published.generation(), silent });
             }
-            if self.backends.plan().sources.is_subset(&self.heard) {
+            if self.backends.plan().sources.keys().all(|source| self.heard.contains(source)) {
                 heard.send_replace(true);
             }
         }
@@ -148,17 +180,57 @@ impl Upstreams {
         self.members.apply(self.clock.now(), source, update)
     }
 
-    /// Goes over to the next plan once all of its sources have spoken, or have had the time for it.
-    fn replan(&mut self) -> Option<oneshot::Sender<u64>> {
+    /// Goes over to the next plan once the sources that are new with it have spoken, or have had the time for it.
+    /// Returns whom to tell, and who has said nothing.
+    fn replan(&mut self) -> Option<(oneshot::Sender<Adopted>, Vec<String>)> {
         let ((plan, _), until) = self.next.as_ref()?;
-        if !plan.sources.is_subset(&self.heard) && self.clock.now() < *until {
+        let present = &self.backends.plan().sources;
+        let is_new = |source: &SourceId| !present.contains_key(source);
+        let unlisted = |source: &SourceId| !self.members.has_list(*source);
+        let is_silent =
+            |source: &SourceId| is_new(source) && unlisted(source) && !self.heard.contains(source);
+        if plan.sources.keys().any(is_silent) && self.clock.now() < *until {
             return None;
         }
         let ((plan, told), _) = self.next.take()?;
-        self.members.keep(&plan.sources);
-        self.heard.retain(|source| plan.sources.contains(source));
+        let silent = plan.sources.keys().filter(|source| is_new(source) && unlisted(source));
+        let silent: Vec<SourceId> = silent.copied().collect();
+        let names = silent.iter().map(|source| plan.name_of(*source)).collect();
+        let registries = silent.into_iter().filter(|source| plan.registries.contains_key(source));
+        self.awaited.retain(|source| plan.sources.contains_key(source));
+        self.awaited.extend(registries);
+        let before = self.backends.plan();
+        let dropped = before.registries.keys().filter_map(|source| before.sources.get_key_value(source));
+        self.retiring.extend(dropped.map(|(source, followed)| (*source, Arc::clone(followed))));
+        self.retiring.retain(|source, _| !plan.sources.contains_key(source));
+        self.members.keep(&plan.sources.keys().chain(self.retiring.keys()).copied().collect());
+        self.heard.retain(|source| plan.sources.contains_key(source));
+        if !self.awaited.is_empty() && !self.retiring.is_empty() {
+            warn!("a registry that is new has not answered: what the one before lists holds until it does");
+        }
         self.backends.follow(plan);
-        Some(told)
+        Some((told, names))
+    }
+
+    /// Lets go of registries that are not wanted any more, once those that are have listed something. True if the
+    /// list of members may have changed.
+    fn retire(&mut self) -> bool {
+        let members = &self.members;
+        self.awaited.retain(|source| !members.has_list(*source));
+        if self.retiring.is_empty() || !self.awaited.is_empty() {
+            return false;
+        }
+        let heirs = &self.backends.plan().registries;
+        for (source, followed) in std::mem::take(&mut self.retiring) {
+            match Arc::try_unwrap(followed) {
+                Ok(_) => self.members.retire(self.clock.now(), source, heirs.keys()),
+                // The plan that comes next wants it again.
+                Err(followed) => {
+                    self.retiring.insert(source, followed);
+                }
+            }
+        }
+        true
     }
 
     fn publish(&mut self, replanned: bool) {

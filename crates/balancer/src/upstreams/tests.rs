@@ -7,8 +7,9 @@ use berth_daemon::RunningClock;
 use berth_model::{Change, ChangeKind, Instance, Reason, Revision, Run, Scheme, Snapshot as Listed, Ttl};
 use berth_pick::{Endpoint, InFlight};
 use tokio::sync::{mpsc, watch};
+use tokio_util::task::AbortOnDropHandle;
 
-use super::{Plan, Published, Replan, Said, Upstreams, nobody};
+use super::{Followed, Plan, Published, Replan, Said, Upstreams, nobody};
 use crate::config::default_routing;
 use crate::proxy::{ProxySettings, Timeouts};
 use crate::routing::{Action, Backend, Instances, Policy, Route, Routing, Server, StrategyName, Target};
@@ -50,6 +51,11 @@ struct Task {
     plans: mpsc::Sender<Replan>,
 }
 
+/// What holds a source that nobody has to follow.
+fn followed() -> Followed {
+    Arc::new(AbortOnDropHandle::new(tokio::spawn(async {})))
+}
+
 /// A plan with this routing and these sources.
 fn plan(routing: Routing, sources: &[u64]) -> Plan {
     let long = Duration::from_secs(60);
@@ -75,7 +81,11 @@ fn plan(routing: Routing, sources: &[u64]) -> Plan {
         routing: Arc::new(routing),
         general: Arc::new(general),
         servers: BTreeMap::new(),
-        sources: sources.iter().copied().collect(),
+        registries: sources
+            .iter()
+            .map(|source| (*source, berth_client::RegistryAddress::default()))
+            .collect(),
+        sources: sources.iter().map(|source| (*source, followed())).collect(),
     }
 }
 
@@ -187,6 +197,12 @@ fn of(service: &str, port: u16, version: &str, routes: &[&str]) -> Instance {
     }
 }
 
+async fn eventually(mut holds: impl FnMut() -> bool) {
+    while !holds() {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// The ports of each backend.
 fn ports(published: &Published) -> Vec<Vec<u16>> {
     let of_backend = |backend: &Arc<super::published::LiveBackend>| {
@@ -253,8 +269,61 @@ async fn a_new_plan_keeps_the_turn_and_waits_for_its_sources() {
     task.say(Update::Away { why: "refused".into() }).await;
     assert_eq!(ports(&task.published), [vec![1]]);
     task.said.send((2, all(&[of("api", 2, "1.0.0", &[])]))).await.unwrap();
-    assert_eq!(tells.await.unwrap(), task.published.generation());
+    assert_eq!(tells.await.unwrap().generation, task.published.generation());
     assert_eq!(ports(&task.published), [vec![2], vec![1]]);
     let after = task.published.current();
     assert!(Arc::ptr_eq(&before.backends[0], &after.backends[1]), "an unchanged backend is the same");
+}
+
+/// Goes over to another plan.
+async fn replan(task: &Task, routing: Routing, sources: &[u64]) -> Vec<String> {
+    let (told, tells) = tokio::sync::oneshot::channel();
+    task.plans.send((plan(routing, sources), told)).await.unwrap();
+    tells.await.unwrap().silent
+}
+
+#[tokio::test]
+async fn a_new_registry_that_is_silent_takes_nobody_away() {
+    let routing =
+        || Routing { routes: vec![route("/*", 0)], backends: vec![backend("web")], advertised_routes: false };
+    let mut task = Task::with(routing());
+    task.say(all(&[of("web", 1, "1.0.0", &[])])).await;
+    task.said.send((2, Update::Away { why: "refused".into() })).await.unwrap();
+    assert_eq!(replan(&task, routing(), &[2]).await, ["the registry localhost:9090"]);
+    assert_eq!(ports(&task.published), [vec![1]]);
+    // The one before is still listened to.
+    let before = task.published.generation();
+    task.said.send((1, change(ChangeKind::Joined, of("web", 2, "1.0.0", &[]), None))).await.unwrap();
+    eventually(|| task.published.generation() > before).await;
+    assert_eq!(ports(&task.published), [vec![1, 2]]);
+    // Another one that is silent, and the first again: it never was away.
+    task.said.send((3, Update::Away { why: "refused".into() })).await.unwrap();
+    replan(&task, routing(), &[3]).await;
+    assert!(replan(&task, routing(), &[1]).await.is_empty());
+    task.say(change(ChangeKind::Left, of("web", 1, "1.0.0", &[]), Some(Reason::Expired))).await;
+    assert_eq!(ports(&task.published), [vec![2]]);
+    // The same registry, asked for other services: what it does not list any more is gone at its first word.
+    task.said.send((4, all(&[of("web", 5, "1.0.0", &[])]))).await.unwrap();
+    assert!(replan(&task, routing(), &[4]).await.is_empty());
+    assert_eq!(ports(&task.published), [vec![5]]);
+}
+
+#[tokio::test]
+async fn who_wants_everything_is_one_of_all_where_nobody_has_decided() {
+    let everything = [of("web", 1, "1.0.0", &["/"]), of("api", 2, "1.0.0", &["/", "/api"])];
+    let mut task = Task::start();
+    task.say(all(&everything)).await;
+    assert_eq!(ports(&task.published), [vec![1, 2], vec![2]]);
+    // What the operator has said of everything holds.
+    let routes = vec![route("/*", 0)];
+    let mut task =
+        Task::with(Routing { routes, backends: vec![backend("web@2.x")], advertised_routes: true });
+    task.say(all(&everything)).await;
+    assert_eq!(ports(&task.published), [vec![], vec![2]]);
+    // A file without such a route leaves it to them.
+    let routes = vec![route("/own/*", 0)];
+    let mut task =
+        Task::with(Routing { routes, backends: vec![backend("web@2.x")], advertised_routes: true });
+    task.say(all(&everything)).await;
+    assert_eq!(ports(&task.published), [vec![], vec![1, 2], vec![2]]);
 }

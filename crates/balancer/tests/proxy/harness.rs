@@ -60,6 +60,7 @@ pub(crate) fn settings(upstreams: &[SocketAddr]) -> Settings {
         },
         access_log: AccessTarget::Off,
         access_format: AccessFormat::Combined,
+        log_format: berth_daemon::LogFormat::default(),
         grace: NEVER,
     }
 }
@@ -99,7 +100,7 @@ impl Balancer {
     pub(crate) fn reloading(settings: Settings, next: &Arc<Mutex<Result<Settings, String>>>) -> Self {
         let bound = berth_balancer::bind(&settings).expect("ports");
         let next = Arc::clone(next);
-        let reread: Reread = Box::new(move || next.lock().unwrap().clone());
+        let reread: Reread = Arc::new(move || next.lock().unwrap().clone());
         let balancer =
             Self::run(bound, settings, Some(Reloading { reread, file: None, bell: Arc::default() }));
         eventually("an endpoint", || (balancer.metric("endpoints") > 0.0).then_some(()));

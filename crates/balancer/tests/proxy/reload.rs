@@ -1,10 +1,11 @@
 //! A balancer that gets another configuration while it runs.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use berth_balancer::config::Settings;
-use berth_testkit::{Listening, SteadyUpstream};
+use berth_testkit::{Http, Listening, SteadyUpstream, eventually};
 
 use crate::harness::{Balancer, expect, forwarded_get, get, ok};
 use crate::routes::{backend, route, server, with};
@@ -127,10 +128,77 @@ fn a_new_port_is_open_before_the_old_one_closes() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     *next.lock().unwrap() = Ok(Settings { listen: free, ..settings });
     assert_eq!(reload(&balancer).0, 200);
-    assert_eq!(berth_testkit::Http::once(free, "/").text(), "x");
-    berth_testkit::eventually("the old port closes", || {
+    assert_eq!(Http::once(free, "/").text(), "x");
+    eventually("the old port closes", || {
         std::net::TcpStream::connect(balancer.address).is_err().then_some(())
     });
     // Who had connected there stays.
     assert_eq!(kept.get("/").text(), "x");
+}
+
+#[test]
+fn nobody_who_connects_is_reset_while_the_address_changes() {
+    let upstream = SteadyUpstream::saying("x");
+    let settings = one("/*", upstream.address());
+    let next: Next = Arc::new(Mutex::new(Err(String::new())));
+    let balancer = Balancer::reloading(settings.clone(), &next);
+    let (address, stop) = (balancer.address, AtomicBool::new(false));
+    let answered = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..12 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    assert_eq!(Http::once(address, "/").text(), "x");
+                    answered.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        for round in 0..10 {
+            let before = answered.load(Ordering::Relaxed);
+            eventually("requests between two changes", || {
+                (answered.load(Ordering::Relaxed) >= before + 100).then_some(())
+            });
+            let ip = if round % 2 == 0 { "0.0.0.0" } else { "127.0.0.1" }.parse().unwrap();
+            let listen = SocketAddr::new(ip, address.port());
+            *next.lock().unwrap() = Ok(Settings { listen, ..settings.clone() });
+            let (status, problem) = reload(&balancer);
+            assert_eq!(status, 200, "{problem}");
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn the_port_of_another_balancer_is_not_shared() {
+    let upstream = SteadyUpstream::saying("x");
+    let on = |address: &str, port: u16| Settings {
+        listen: SocketAddr::new(address.parse().unwrap(), port),
+        ..one("/*", upstream.address())
+    };
+    let next: Next = Arc::new(Mutex::new(Err(String::new())));
+    let first = Balancer::reloading(on("127.0.0.1", 0), &next);
+    let port = first.address.port();
+    let _second = Balancer::start(on("127.0.0.2", port));
+    *next.lock().unwrap() = Ok(on("127.0.0.2", port));
+    let (status, problem) = reload(&first);
+    assert_eq!(status, 409, "{problem}");
+}
+
+#[test]
+fn a_connection_goes_by_the_proxies_that_are_trusted_now() {
+    let upstream = SteadyUpstream::echoing();
+    let mut trusting = one("/*", upstream.address());
+    trusting.proxy.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    let next: Next = Arc::new(Mutex::new(Ok(one("/*", upstream.address()))));
+    let balancer = Balancer::reloading(trusting, &next);
+    let mut client = balancer.http();
+    let mut forwarded_for = || {
+        let seen = client.send("GET", "/", "X-Forwarded-For: 192.0.2.1\r\n", b"");
+        let line = seen.text().lines().find_map(|line| line.strip_prefix("X-Forwarded-For: "));
+        line.unwrap_or_default().to_owned()
+    };
+    assert_eq!(forwarded_for(), "192.0.2.1, 127.0.0.1");
+    let (status, report) = reload(&balancer);
+    assert!(status == 200 && report.contains("trusted_proxies changed"), "{report}");
+    assert_eq!(forwarded_for(), "127.0.0.1");
 }

@@ -1,8 +1,8 @@
 //! A configuration that changes under a balancer that runs.
 
-use berth_testkit::{Http, Listening, Process, Signal, SteadyUpstream, Wire};
+use berth_testkit::{Http, Listening, Process, Signal, SteadyUpstream, Wire, eventually};
 
-use crate::site::{Balancer, File, Load};
+use crate::site::{Balancer, File, Load, free_port, port_of, registry, registry_at, server};
 
 fn routes(path: &str, servers: &[&SteadyUpstream]) -> String {
     let servers: Vec<String> = servers.iter().map(|server| format!("http://{}", server.address())).collect();
@@ -90,4 +90,68 @@ fn five_hundred_reloads_under_load_fail_nothing() {
     load.wait_for_answers(500);
     let (failures, answered) = load.stop();
     assert!(failures.is_empty(), "of {answered}: {failures:?}");
+}
+
+#[test]
+fn a_registry_that_is_away_takes_nobody_away_when_something_else_changes() {
+    let mut registry = registry();
+    let address = registry.address().to_string();
+    let server = server(&address);
+    let text = |registry: &str, more: &str| {
+        format!(
+            "registry: {registry}\nadvertised_routes: false\nroutes:\n  - {{path: /web/*, service: server}}\n{more}"
+        )
+    };
+    let file = File::with(&text(&address, ""));
+    let balancer = file.balancer();
+    balancer.wait_for_endpoints(1);
+    registry.kill();
+    balancer.process.wait_for_line(&["the registry is away"]);
+    // A route for another service asks the registry for more than before, and a mistyped one asks nobody.
+    let nobody = format!("127.0.0.1:{}", free_port());
+    for registry in [&address, &nobody, &address] {
+        file.set(&text(registry, "  - {path: /api/*, service: api}\n"));
+        let (code, _, silent) = reload(&balancer);
+        assert_eq!(code, Some(0), "{silent}");
+        let told = format!("the registry {registry} has not been heard of yet");
+        assert!(silent.contains(&told), "{silent}");
+        assert_eq!(port_of(Http::once(balancer.address, "/web/").text()), server.address().port());
+    }
+    // When it is back, it decides again.
+    let _registry = registry_at(address.rsplit(':').next().unwrap().parse().unwrap());
+    let second = Process::start("server", &["--registry", &address, "--name", "api"]);
+    eventually("the new service is served", || {
+        let answer = Http::once(balancer.address, "/api/");
+        (answer.status == 200).then(|| assert_eq!(port_of(answer.text()), second.address().port()))
+    });
+    assert_eq!(port_of(Http::once(balancer.address, "/web/").text()), server.address().port());
+}
+
+#[test]
+fn a_file_that_says_nothing_is_no_configuration_for_a_balancer_that_runs() {
+    let upstream = SteadyUpstream::saying("a");
+    let file = File::with(&routes("/*", &[&upstream]));
+    let balancer = file.balancer();
+    for nothing in ["", "# soon\n", "routes:\n"] {
+        file.set(nothing);
+        let (code, _, problem) = reload(&balancer);
+        assert!(code == Some(78) && problem.contains("says nothing"), "{code:?}: {problem}");
+    }
+    assert_eq!(Http::once(balancer.address, "/").text(), "a");
+}
+
+#[test]
+fn what_came_through_a_pipe_is_not_read_again() {
+    let upstream = SteadyUpstream::saying("a");
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    let name = pipe.to_str().unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(name).status().unwrap().success());
+    let (text, writer) = (routes("/*", &[&upstream]), pipe.clone());
+    let writing = std::thread::spawn(move || std::fs::write(writer, text).unwrap());
+    let balancer = Balancer::start(&["-c", name]);
+    writing.join().unwrap();
+    let (code, _, problem) = reload(&balancer);
+    assert!(code == Some(78) && problem.contains("no regular file"), "{code:?}: {problem}");
+    assert_eq!(Http::once(balancer.address, "/").text(), "a");
 }

@@ -42,6 +42,20 @@ fn an_advertised_route_needs_no_configuration() {
 }
 
 #[test]
+fn who_wants_everything_is_served_where_nobody_has_decided() {
+    let registry = registry();
+    let address = registry.address().to_string();
+    let balancer = Balancer::start(&["--registry", &address]);
+    let server = Process::start("server", &["--registry", &address, "--route", "/"]);
+    balancer.wait_for_endpoints(1);
+    assert_eq!(port_of(Http::once(balancer.address, "/x").text()), server.address().port());
+    // Where the file has decided, the owner can find out.
+    let file = File::with(&format!("registry: {address}\nroutes: [{{path: /*, service: other}}]\n"));
+    let decided = file.balancer();
+    decided.process.wait_for_line(&["WARN", "it wants all requests"]);
+}
+
+#[test]
 fn the_file_wins_over_what_services_want() {
     let registry = registry();
     let address = registry.address().to_string();

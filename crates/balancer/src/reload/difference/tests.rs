@@ -24,7 +24,7 @@ fn what_changes_is_named() {
     let told = |change: fn(&mut Settings)| changed(change).changed.join("; ");
     assert_eq!(told(|it| it.listen = "127.0.0.1:1".parse().unwrap()), "listen: 127.0.0.1:1");
     assert_eq!(told(|it| it.registries.clear()), "registry: none");
-    assert_eq!(told(|it| it.proxy.timeouts.answer = Duration::from_secs(1)), "general limits and deadlines");
+    assert_eq!(told(|it| it.proxy.timeouts.answer = Duration::from_secs(1)), "timeout_answer changed");
     assert_eq!(told(|it| it.routing.advertised_routes = false), "advertised_routes: false");
     assert_eq!(told(|it| it.routing.routes.clear()), "route /* removed");
     assert_eq!(told(|it| it.routing.routes[0].policy.add_prefix = Some("/x".into())), "route /* changed");

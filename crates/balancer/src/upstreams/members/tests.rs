@@ -66,7 +66,7 @@ fn names(members: &Members) -> String {
 
 /// Two registries in their first epoch, with these.
 fn two(first: &[Instance], second: &[Instance]) -> Members {
-    let mut members = Members::new(&BTreeSet::from([0, 1]));
+    let mut members = Members::new([0, 1]);
     assert!(members.apply(START, 0, snapshot(1, first, vec![])));
     assert!(members.apply(START, 1, snapshot(1, second, vec![])));
     members
@@ -87,6 +87,28 @@ fn a_source_that_was_dropped_says_nothing_any_more() {
     assert_eq!(names(&members), "a c");
     assert!(!members.apply(START, 1, snapshot(1, &[instance("b", 1)], vec![])));
     assert_eq!(names(&members), "a c");
+}
+
+#[test]
+fn the_registries_in_place_of_one_that_is_retired() {
+    let mut members = two(&[instance("a", 1), instance("b", 2), instance("c", 3)], &[]);
+    members.keep(&BTreeSet::from([0, 2]));
+    assert!(!members.has_list(2));
+    // Another registry, or the same after a new beginning: who lives may be about to register there.
+    members.apply(
+        START,
+        2,
+        snapshot(2, &[instance("a", 1)], vec![ended(&instance("c", 3), Reason::Removed)]),
+    );
+    assert!(members.has_list(2));
+    members.retire(START, 0, [2].iter());
+    assert_eq!(names(&members), "a b");
+    members.expire(after(15));
+    assert_eq!(names(&members), "a");
+    // The same one, which has no doubts.
+    members.apply(START, 3, snapshot(2, &[instance("d", 4)], vec![]));
+    members.retire(START, 2, [3].iter());
+    assert_eq!(names(&members), "d");
 }
 
 #[test]
