@@ -28,7 +28,7 @@ pub(super) struct FileKeys {
     /// Servers that serve what no route is for.
     #[schemars(with = "Option<OneOrMany<Url>>")]
     pub(super) upstream: Option<OneOrMany<Spot<String>>>,
-    /// Where health and metrics are served, or `none`. A bare port is that port on 127.0.0.1; beyond loopback it
+    /// Where health, metrics and `POST /reload` are served, or `none`. A bare port is that port on 127.0.0.1; beyond loopback it
     /// needs a `token`.
     #[schemars(with = "Option<Address>", extend("default" = "127.0.0.1:9099"))]
     pub(super) admin: Option<Spot<String>>,
