@@ -4,6 +4,7 @@ import dataclasses
 import json
 import subprocess
 
+import routing
 from processes import Failed
 
 # wrk calls this once, at the end. A function that it would call for each request would slow it down.
@@ -32,6 +33,7 @@ class Workload:
     path: str = "/"
     connections: int = 64
     endpoints: int = 3
+    routes: int = 0
     script: str = ""
     # Open files that a proxy may need for it, with some to spare.
     files: int = 1000
@@ -44,6 +46,7 @@ WORKLOADS = [
     Workload("post", "POST 16 KiB", path="/post", script=POST),
     Workload("close", "100 B, a connection per request", script=CLOSE),
     Workload("c1000", "100 B, 1,000 connections", connections=1000, files=4000),
+    Workload("r100", "100 B, 100 routes that change fields", path=routing.path(50), routes=100),
     Workload("e1", "100 B, 1 endpoint", endpoints=1),
     Workload("e100", "100 B, 100 endpoints", endpoints=100),
     Workload("e10000", "100 B, 10,000 endpoints", endpoints=10_000, files=15_000),

@@ -9,8 +9,10 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 
 import configs
+import routing
 from processes import Failed, Process, free_port
 
 
@@ -28,6 +30,10 @@ class Peer:
     # The Debian package, if the benchmark cannot do without this proxy.
     package: str = ""
     environment: dict = dataclasses.field(default_factory=dict)
+    # What the templates say of so many routes. A proxy without it takes no part where there are routes.
+    routing: Callable | None = None
+    # How it is started with routes, if otherwise: arguments and templates.
+    routed: tuple = ("", ())
 
 
 PEERS = [
@@ -36,13 +42,17 @@ PEERS = [
         "balancer",
         "@BINARY@ --listen 127.0.0.1:@PORT@ --admin none --threads 1",
         "@BINARY@ --version",
+        endpoint='      - "http://{address}"',
+        routing=routing.balancer,
+        routed=(" -c balancer.yaml", ("balancer.yaml",)),
     ),
     Peer(
         "haproxy",
         "HAProxy",
         "@BINARY@ -db -f haproxy.cfg",
         "@BINARY@ -v",
-        templates=("haproxy.cfg",),
+        templates=("haproxy.cfg", "routes.map"),
+        routing=routing.haproxy,
         endpoint="    server s{number} {address}",
         package="haproxy",
     ),
@@ -52,6 +62,7 @@ PEERS = [
         "@BINARY@ -p @DIR@ -c @DIR@/nginx.conf",
         "@BINARY@ -v",
         templates=("nginx.conf",),
+        routing=routing.nginx,
         endpoint="        server {address};",
         package="nginx",
     ),
@@ -113,7 +124,7 @@ def version(peer, binary):
 class Running:
     """A proxy at work in front of some endpoints."""
 
-    def __init__(self, peer, binary, directory, core, endpoints, files):
+    def __init__(self, peer, binary, directory, core, endpoints, files, routes=0):
         os.makedirs(directory, exist_ok=True)
         self.port = free_port()
         values = {
@@ -129,15 +140,18 @@ class Running:
             "KEPT": 1024 if len(endpoints) <= 1000 else 256,
             "BALANCE": "roundrobin" if len(endpoints) <= MOST_ROUND_ROBIN else "static-rr",
         }
-        for template in peer.templates:
+        if peer.routing:
+            values.update(peer.routing(routes))
+        arguments, more = peer.routed if routes else ("", ())
+        for template in peer.templates + more:
             configs.write(template, directory, values)
-        command = [configs.fill(word, values) for word in peer.command.split()]
-        if not peer.templates:
+        command = [configs.fill(word, values) for word in (peer.command + arguments).split()]
+        if not peer.templates + more:
             for first in range(0, len(endpoints), ENDPOINTS_PER_ARGUMENT):
                 command += ["--upstream", ",".join(endpoints[first : first + ENDPOINTS_PER_ARGUMENT])]
         self.process = Process(command, directory, core, {"HOME": directory, **peer.environment})
         try:
-            self.process.await_answer(self.port)
+            self.process.await_answer(self.port, path=routing.path(0) if routes else "/")
         except BaseException:
             self.process.stop()
             raise

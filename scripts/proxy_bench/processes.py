@@ -83,7 +83,7 @@ class Process:
             )
         self.pid = self.child.pid
 
-    def await_answer(self, port, seconds=60):
+    def await_answer(self, port, seconds=60, path="/"):
         """Returns when a GET through `port` is answered with 200."""
         deadline = time.monotonic() + seconds
         last = "no answer"
@@ -93,7 +93,7 @@ class Process:
             try:
                 with socket.create_connection(("127.0.0.1", port), 2) as stream:
                     stream.settimeout(5)
-                    stream.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+                    stream.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
                     status = stream.recv(4096)[:12]
                 if status == b"HTTP/1.1 200":
                     return

@@ -69,38 +69,47 @@ class Bench:
             turn = number % len(self.peers)
             order = self.peers[turn:] + self.peers[:turn]
             loads = [workload for workload in workloads if workload.name != "idle"]
-            for count in sorted({workload.endpoints for workload in loads}):
-                group = [workload for workload in loads if workload.endpoints == count]
+            for count, routes in sorted({(workload.endpoints, workload.routes) for workload in loads}):
+                group = [one for one in loads if (one.endpoints, one.routes) == (count, routes)]
+                able = [peer for peer in order if peer.routing or not routes]
                 if count > 1000:
                     # Each keeps a connection to every endpoint, so only one at a time fits the limit of open files.
-                    for peer in order:
-                        self.group(number, [peer], group, count)
+                    for peer in able:
+                        self.group(number, [peer], group)
                 else:
-                    self.group(number, order, group, count)
+                    self.group(number, able, group)
             if len(loads) < len(workloads):
                 for peer in order:
                     self.idle(number, peer)
 
     @contextlib.contextmanager
-    def running(self, peer, count):
+    def running(self, peer, count, routes=0):
         """A proxy, at work as long as the context lasts."""
         files = f"{self.directory}/{peer.name}"
         proxy = peers.Running(
-            peer, self.binaries[peer.name], files, self.proxy_core, endpoints(count, self.backend.port), self.files
+            peer,
+            self.binaries[peer.name],
+            files,
+            self.proxy_core,
+            endpoints(count, self.backend.port),
+            self.files,
+            routes,
         )
         try:
             yield proxy
         finally:
             proxy.stop()
 
-    def group(self, number, order, workloads, count):
-        """Some proxies in front of as many endpoints; every workload goes over all of them in turn."""
+    def group(self, number, order, workloads):
+        """Some proxies in front of as many endpoints and with as many routes as the workloads want; each of these goes
+        over all proxies in turn."""
+        count, routes = workloads[0].endpoints, workloads[0].routes
         with contextlib.ExitStack() as stack:
             ready = []
             for peer in order:
                 try:
-                    proxy = stack.enter_context(self.running(peer, count))
-                    self.put(proxy, load.WORKLOADS[0], WARM_UP_MANY if count > 1000 else WARM_UP)
+                    proxy = stack.enter_context(self.running(peer, count, routes))
+                    self.put(proxy, workloads[0], WARM_UP_MANY if count > 1000 else WARM_UP)
                     ready.append((peer, proxy))
                 except (Failed, OSError) as error:
                     say(f"round {number}  {peer.name}, {count:,} endpoints: {error}")

@@ -60,7 +60,7 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "N")]
     port: Option<u16>,
 
-    /// Where health and metrics are served, or none [default: 127.0.0.1:9099]
+    /// Where health, metrics and POST /reload are served, or none [default: 127.0.0.1:9099]
     #[arg(long, value_name = "ADDR|none", value_parser = parse_admin)]
     admin: Option<Admin>,
 

@@ -107,4 +107,9 @@ fn ten_thousand_routes_are_no_bomb() {
     let route = |number: usize| format!("  - {{host: h{number}.example.com, path: /a/*, service: web}}\n");
     let text: String = "routes:\n".to_owned() + &(0..10_000).map(route).collect::<String>();
     assert_eq!(read(&text).unwrap().routes.len(), 10_000);
+    // Also when each repeats what the first has.
+    let route = |number: usize| format!("  - {{path: /r{number}, service: web, request_headers: *edits}}\n");
+    let first = "  - {path: /, service: web, request_headers: &edits {set: {X-Edge: one}}}\n";
+    let text = "routes:\n".to_owned() + first + &(0..10_000).map(route).collect::<String>();
+    assert_eq!(read(&text).unwrap().routes.len(), 10_001);
 }

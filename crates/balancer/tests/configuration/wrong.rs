@@ -78,6 +78,10 @@ fn hostile_files_are_refused_at_once() {
     }
     let lines = said(&bomb);
     assert!(lines.iter().any(|line| line.contains("the file is refused")), "{lines:?}");
+    // A long text repeated is as much as many.
+    let long = format!("- &a {}\n{}", "x".repeat(1 << 20), "- *a\n".repeat(1000));
+    let lines = said(&long);
+    assert!(lines.iter().any(|line| line.contains("its repetitions make it too large")), "{lines:?}");
     let deep = format!("routes: {}{}\n", "[".repeat(5000), "]".repeat(5000));
     assert!(!said(&deep).is_empty());
     let repeated = "- &a [*a]\n";

@@ -13,6 +13,9 @@ use super::variables::{Variables, expand};
 /// The most values of a file, repeated ones counted as often as they are repeated: room for 10,000 routes many times.
 const MAX_NODES: usize = 1_000_000;
 
+/// So much text counts as another value: what 64 MiB are made of is no configuration.
+const BYTES_PER_NODE: usize = 64;
+
 /// How deep values may lie within one another; the keys that there are need 6.
 const MAX_DEPTH: usize = 32;
 
@@ -23,6 +26,8 @@ pub(super) fn parse(text: &str, vars: Variables<'_>, report: &mut Report<'_>) ->
     budget.max_nodes = MAX_NODES;
     budget.max_events = 4 * MAX_NODES;
     budget.max_documents = 2;
+    // One value repeated by thousands of routes is what repetitions are for; how much comes of it is counted below.
+    budget.enforce_alias_anchor_ratio = false;
     match check_yaml_budget(text, budget, EnforcingPolicy::AllContent) {
         Err(error) => {
             report.error(place_of_error(&error), syntax(&error, text));
@@ -117,6 +122,9 @@ impl<'t> Builder<'t, '_, '_, '_> {
         let place = place_of(span);
         let before = self.nodes;
         self.nodes += 1;
+        if let Event::Scalar(text, ..) = &event {
+            self.nodes += text.len() / BYTES_PER_NODE;
+        }
         let (kind, anchor, tagged) = match event {
             Event::Scalar(text, style, anchor, tag) => {
                 (self.scalar(&text, style, place), anchor, tag.is_some())
