@@ -1,9 +1,10 @@
 //! Which route a request takes: host, path, method, fields and query. No socket, no clock, no randomness of its own.
 //!
 //! In reading order: [`HostPattern`] and [`PathPattern`] are what a route is written with, a [`Rule`] is a route's
-//! whole condition, [`normal_path`] brings a request's path into the form that patterns have, the [`Table`] finds the
+//! whole condition, [`read_path`] brings a request's path into the form that patterns have, the [`Table`] finds the
 //! most specific rule for what is [`Asked`], and [`Shares`] spreads the traffic of one route over several backends.
 
+mod ambiguous;
 mod asked;
 mod condition;
 mod host;
@@ -14,6 +15,7 @@ mod rule;
 mod shares;
 mod table;
 
+pub use ambiguous::{Ambiguous, read_path};
 pub use asked::Asked;
 pub use host::HostPattern;
 pub use normal::normal_path;

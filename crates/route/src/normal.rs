@@ -2,21 +2,32 @@
 
 use std::borrow::Cow;
 
-/// The path that a server would take this one for: what routes are matched with, never what is sent on.
+/// The path that a server by the book would take this one for: what routes are matched with. What is sent on is
+/// the path as it came, unless its route changes the front of it.
 ///
 /// Percent-encoded letters, digits and `-._~` are decoded (RFC 3986 §6.2.2.2); other encodings stay, with upper-case
 /// digits (§6.2.2.1), and a `%` that begins no encoding stays as it is. Runs of slashes count as one; then dot
-/// segments are removed (§5.2.4), never above the root. So `/a/%2e%2E//b` is `/b`, and no rule for `/b` is passed by.
+/// segments are removed (§5.2.4), never above the root. So `/a/%2e%2E//b` is `/b`, and takes the rule for `/b`.
+///
+/// Some servers read more into a path, such as a slash into `%2F`: a request's path goes through
+/// [`read_path`](crate::read_path), which refuses those that would lead elsewhere there.
 ///
 /// It begins with `/`; only the `*` of `OPTIONS *` stays what it is. A path that is in this form comes back as it is,
 /// without allocation; that of nothing but plain segments after one quick look at each byte. What comes back never
 /// changes if it is asked for again.
 #[inline]
 pub fn normal_path(path: &[u8]) -> Cow<'_, [u8]> {
+    if is_plain(path) { Cow::Borrowed(path) } else { less_plain(path) }
+}
+
+/// Whether a quick look shows that there is nothing to do, and nothing that anybody could read otherwise.
+#[inline]
+pub(crate) fn is_plain(path: &[u8]) -> bool {
     // Without a branch per byte, so that many bytes are looked at at once.
-    let suspect = |pair: &[u8]| (pair[0] == b'/') & matches!(pair[1], b'/' | b'.') | (pair[1] == b'%');
-    let plain = !path.windows(2).fold(false, |found, pair| found | suspect(pair));
-    if plain && path.first() == Some(&b'/') { Cow::Borrowed(path) } else { less_plain(path) }
+    let suspect = |pair: &[u8]| {
+        (pair[0] == b'/') & matches!(pair[1], b'/' | b'.') | (pair[1] == b'%') | (pair[1] == b'\\')
+    };
+    path.first() == Some(&b'/') && !path.windows(2).fold(false, |found, pair| found | suspect(pair))
 }
 
 #[cold]

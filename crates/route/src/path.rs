@@ -3,7 +3,8 @@ use std::str::FromStr;
 
 use berth_model::{Invalid, excerpt};
 
-use crate::normal::{decode_unreserved, normal_path};
+use crate::normal::decode_unreserved;
+use crate::read_path;
 
 /// The most bytes of a pattern, as it is written.
 pub(crate) const MAX_PATTERN_BYTES: usize = 1024;
@@ -91,7 +92,9 @@ fn check(text: &str) -> Result<(), Invalid> {
         return Err(is(text, mend));
     }
     // A request never has such segments when it is compared: the route would never be taken.
-    let normal = normal_path(text.as_bytes());
+    let Ok(normal) = read_path(text.as_bytes()) else {
+        return Err(is(text, "Write it without dot segments beside %2F, %5C, \\ and ;."));
+    };
     if *normal != *decode_unreserved(text.as_bytes()) {
         let normal = String::from_utf8_lossy(&normal);
         return Err(is(text, format!("Write it without empty, . and .. segments: {normal}")));

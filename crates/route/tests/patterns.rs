@@ -118,6 +118,9 @@ fn paths_that_are_none_are_refused() {
     for text in ["/a b", "/ä", "/a#b", "/\u{7f}", "/a\tb"] {
         assert!(refused(path(text)).contains("Percent-encode"), "{text}");
     }
+    for text in ["/a/..%2fb", "/a/..;/b/*", "/a\\..\\b", "/a%5cb/../c"] {
+        assert!(refused(path(text)).contains("without dot segments beside %2F, %5C, \\ and ;"), "{text}");
+    }
     assert!(refused(path("/a?b=c")).contains("Leave the query out"));
     assert!(refused(path(&format!("/{}", "a".repeat(1024)))).contains("has 1025 bytes"));
 }

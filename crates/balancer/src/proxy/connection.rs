@@ -1,5 +1,6 @@
 //! One client's connection: its heads, one after the other, until either side has enough.
 
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::task::{Context, Poll, ready};
@@ -8,7 +9,7 @@ use berth_http1::forward::{
     Answer, Downstream, Origin, RequestEdits, write_answer, write_request, write_trace,
 };
 use berth_http1::{BodyLength, RequestHead, Version};
-use berth_route::normal_path;
+use berth_route::{Ambiguous, read_path};
 
 use super::client::{Client, LONGEST_DISCARD, Next};
 use super::deadlines::LAST_CALL;
@@ -179,7 +180,10 @@ fn parse(client: &mut Client, worker: &Worker, bytes: &[u8]) -> Result<Option<Re
     let line = worker.access_log.is_some().then(|| LoggedLine::of(&head, entropy));
     let view = worker.view();
     let (via, trusted) = (view.general.via, view.general.trusts(client.peer_address));
-    let routed = Routed::find(view, &head);
+    let routed = match Routed::find(view, &head) {
+        Ok(routed) => routed,
+        Err(Ambiguous) => return Err(ambiguous(&head, line)),
+    };
     let most_bytes = routed.as_ref().map_or(u64::MAX, |routed| routed.route().most_body_bytes);
     if let Some(answered) = answered_here(&head, most_bytes) {
         return Err(NoRequest::Answered(Box::new(Answered { line, ..answered })));
@@ -196,7 +200,11 @@ fn parse(client: &mut Client, worker: &Worker, bytes: &[u8]) -> Result<Option<Re
     client.timeouts = routed.as_ref().map_or_else(|| worker.timeouts(), |routed| routed.route().timeouts);
     match routed.as_ref().and_then(|routed| routed.route().edits.as_ref()) {
         None => write_request(&head, &origin, None, &mut outgoing),
-        Some(edits) => write_edited(&head, &origin, edits, &mut outgoing),
+        Some(edits) if write_edited(&head, &origin, edits, &mut outgoing).is_err() => {
+            worker.buffers.give(outgoing);
+            return Err(ambiguous(&head, line));
+        }
+        Some(_) => {}
     }
     let routed = routed.map(|routed| own::locate(routed, &head, fallback_host));
     let mut request = Request::new(&head, outgoing, most_bytes, routed, line);
@@ -211,22 +219,35 @@ fn parse(client: &mut Client, worker: &Worker, bytes: &[u8]) -> Result<Option<Re
     Ok(Some(request))
 }
 
-/// Writes a head that its route changes. A path whose front changes goes on in its normal form: nothing that was left
-/// in it may lead out of the new one.
+/// Writes a head that its route changes. A path whose front changes goes on in its normal form; one that would lead out
+/// of the new front for some readers does not go on.
 #[cold]
-fn write_edited(head: &RequestHead<'_>, origin: &Origin<'_>, edits: &Edits, outgoing: &mut Vec<u8>) {
+fn write_edited(
+    head: &RequestHead<'_>,
+    origin: &Origin<'_>,
+    edits: &Edits,
+    outgoing: &mut Vec<u8>,
+) -> Result<(), Ambiguous> {
     let (path, query) = split_query(head.target);
     let (strip, add) = (edits.strip_prefix.as_bytes(), edits.add_prefix.as_bytes());
-    let normal = normal_path(path);
+    let changed = (!strip.is_empty() || !add.is_empty()) && path != b"*";
+    let normal = if changed { read_path(path)? } else { Cow::Borrowed(path) };
     let rest = rest_behind(&normal, strip).unwrap_or(&normal);
     let slash: &[u8] = if rest.is_empty() { b"/" } else { b"" };
-    let changed = (!strip.is_empty() || !add.is_empty()) && path != b"*";
     let edits = RequestEdits {
         target: changed.then_some([add, slash, rest, query]),
         host: edits.rewrite_host.as_deref().map(str::as_bytes),
         fields: &edits.fields,
     };
     write_request(head, origin, Some(&edits), outgoing);
+    Ok(())
+}
+
+/// What is said of a path that leads elsewhere for some readers.
+#[cold]
+fn ambiguous(head: &RequestHead<'_>, line: Option<Box<LoggedLine>>) -> NoRequest {
+    let problem = Some("the path can be read in more than one way".to_owned());
+    NoRequest::Answered(Box::new(Answered { problem, line, ..Answered::to(head, 400) }))
 }
 
 /// What is left of a path without its prefix, which is whole segments.

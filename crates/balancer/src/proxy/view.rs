@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use berth_http1::RequestHead;
 use berth_pick::{Endpoint, Strategy};
+use berth_route::Ambiguous;
 
 use crate::routing::{LiveRoute, PublicUrl};
 use crate::upstreams::Snapshot;
@@ -25,11 +26,14 @@ pub(crate) struct Routed {
 
 impl Routed {
     /// Finds the route of a request.
+    ///
+    /// # Errors
+    /// The route depends on who reads the path.
     #[inline]
-    pub(crate) fn find(view: View, head: &RequestHead<'_>) -> Option<Self> {
-        let route = view.routes.find(head)?;
+    pub(crate) fn find(view: View, head: &RequestHead<'_>) -> Result<Option<Self>, Ambiguous> {
+        let Some(route) = view.routes.find(head)? else { return Ok(None) };
         let backend = view.routes.get(route).backend(head);
-        Some(Self { view, route, backend, location: None })
+        Ok(Some(Self { view, route, backend, location: None }))
     }
 
     #[inline]

@@ -1,10 +1,11 @@
 //! Routes as the data path uses them: found in a table, with everything laid out that a request needs.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use berth_http1::{FieldEdits, RequestHead};
-use berth_route::{Asked, Rule, Shares, Table, normal_path};
+use berth_route::{Ambiguous, Asked, PathPattern, Rule, Shares, Table, read_path};
 
 use super::general::{Millis, ProxySettings};
 use super::{Action, Policy, Routing, SplitKey, Target};
@@ -22,6 +23,8 @@ pub(crate) struct Routes {
     fallback: Option<usize>,
     /// Where the first advertised one is.
     advertised_at: usize,
+    /// Whether any of them is not for all paths.
+    decide_by_path: bool,
     /// The turns of all splits.
     turns: HashMap<Rule, Arc<Shares>>,
 }
@@ -95,6 +98,7 @@ impl Routes {
             routes.push(LiveRoute::new(route.action.clone(), &route.policy, shares, general));
         }
         let advertised_at = routes.len();
+        let decide_by_path = rules.iter().chain(advertised).any(|rule| rule.path != PathPattern::any());
         for index in 0..advertised.len() {
             let action = Action::Forward(Target::Backend(routing.backends.len() + index));
             routes.push(LiveRoute::new(action, &Policy::default(), None, general));
@@ -105,6 +109,7 @@ impl Routes {
             routes,
             fallback,
             advertised_at,
+            decide_by_path,
             turns,
         }
     }
@@ -116,22 +121,25 @@ impl Routes {
 
     /// The route of a request, and its place: the operator's most specific one, else the most specific of the
     /// advertised ones, else the operator's for everything.
+    ///
+    /// # Errors
+    /// Paths decide, and this one could pass by a route that its upstream would read it as.
     #[inline]
-    pub(crate) fn find(&self, head: &RequestHead<'_>) -> Option<usize> {
+    pub(crate) fn find(&self, head: &RequestHead<'_>) -> Result<Option<usize>, Ambiguous> {
         if self.routes.len() == 1 && self.fallback.is_some() {
-            return self.fallback;
+            return Ok(self.fallback);
         }
         self.look_up(head)
     }
 
-    fn look_up(&self, head: &RequestHead<'_>) -> Option<usize> {
+    fn look_up(&self, head: &RequestHead<'_>) -> Result<Option<usize>, Ambiguous> {
         let (path, query) = split_query(head.target);
-        let path = normal_path(path);
+        let path = if self.decide_by_path { read_path(path)? } else { Cow::Borrowed(path) };
         let query = query.get(1..).unwrap_or_default();
         let asked = Asked { method: head.method, host: head.host, path: &path, query };
         let has_field = |name: &str, value: &str| head.has_field(name, value);
         let advertised = || self.advertised.find(&asked, has_field).map(|place| self.advertised_at + place);
-        self.file.find(&asked, has_field).or_else(advertised).or(self.fallback)
+        Ok(self.file.find(&asked, has_field).or_else(advertised).or(self.fallback))
     }
 
     pub(crate) fn get(&self, place: usize) -> &LiveRoute {

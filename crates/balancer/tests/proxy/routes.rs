@@ -117,6 +117,73 @@ fn a_route_changes_the_request_and_the_answer() {
     }
 }
 
+/// The status for a path, as it stands here: `Http` could write it otherwise.
+fn status_of(balancer: &Balancer, path: &str) -> String {
+    let mut client = balancer.connect();
+    client.send(get(path));
+    client.read_head().split(' ').nth(1).unwrap().to_owned()
+}
+
+const AMBIGUOUS: [&str; 6] = [
+    "/raw/..%2fadmin",
+    "/raw/..;/admin",
+    "/raw\\..\\admin",
+    "/raw/%2e%2e%5Cadmin?x",
+    "/raw/x%2fy/../admin",
+    "http://test/raw/..%2F",
+];
+
+#[test]
+fn no_path_that_some_read_otherwise_passes_a_route_by() {
+    let upstream = SteadyUpstream::saying("open");
+    let mut guard = route("/admin/*", 0);
+    guard.action = Action::Respond(Fixed { status: 403, headers: Vec::new(), body: String::new() });
+    let routes = vec![guard, route("/raw/*", 0), route("/*", 0)];
+    let balancer = Balancer::start(with(routes, vec![backend("x", vec![server(upstream.address(), None)])]));
+    for path in AMBIGUOUS {
+        assert_eq!(status_of(&balancer, path), "400", "{path}");
+    }
+    assert_eq!(upstream.requests(), 0);
+    let answer = balancer.http().get("/raw/..%2fadmin");
+    assert_eq!(answer.text(), "The path can be read in more than one way.\n");
+    assert_eq!(status_of(&balancer, "/raw/../admin"), "403");
+    for path in ["/raw/a%2fb", "/raw/../x", "/raw/a;b/c", "/raw/?/..%2f"] {
+        assert_eq!(status_of(&balancer, path), "200", "{path}");
+    }
+    balancer.wait_for_metric("answers_total{status=\"4xx\"}", 8.0);
+}
+
+#[test]
+fn no_path_leads_out_of_a_new_front() {
+    let upstream = SteadyUpstream::echoing();
+    let mut changed = route("/*", 0);
+    changed.policy.add_prefix = Some("/v1/public".into());
+    let balancer = Balancer::start(one(upstream.address(), changed));
+    for path in AMBIGUOUS {
+        assert_eq!(status_of(&balancer, path), "400", "{path}");
+    }
+    assert_eq!(upstream.requests(), 0);
+    let seen = balancer.http().get("/a%2fb/x/..").text().to_owned();
+    assert!(seen.starts_with("GET /v1/public/a%2Fb/ HTTP/1.1\r\n"), "{seen}");
+}
+
+#[test]
+fn where_no_path_decides_each_goes_on_as_it_came() {
+    let upstream = SteadyUpstream::echoing();
+    let by_host = Route { rule: rule(Some("*.example.com"), "/*"), ..route("/*", 0) };
+    let mut edited = route("/*", 0);
+    edited.policy.request_headers.set("X-Team", "blue").unwrap();
+    for routes in [vec![route("/*", 0)], vec![route("/*", 0), by_host], vec![edited]] {
+        let settings = with(routes, vec![backend("x", vec![server(upstream.address(), None)])]);
+        let balancer = Balancer::start(settings);
+        for path in &AMBIGUOUS[..5] {
+            let mut client = balancer.connect();
+            client.send(get(path));
+            client.read_until(format!("GET {path} HTTP/1.1\r\n").as_bytes());
+        }
+    }
+}
+
 #[test]
 fn a_route_has_limits_of_its_own() {
     let upstream = Listening::start();

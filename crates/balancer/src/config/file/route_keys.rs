@@ -15,7 +15,8 @@ use crate::config::StrategyName;
 pub(super) struct RouteKeys {
     /// The host asked for, without its port: `example.com`, or `*.example.com` for all below it. Any without it.
     pub(super) host: Option<Spot<String>>,
-    /// The path: `/health` and no other, or `/api/*` for `/api` and all below it.
+    /// The path: `/health` and no other, or `/api/*` for `/api` and all below it. Where paths decide, one that leads
+    /// elsewhere for some servers gets `400`: dot segments beside `%2F`, `%5C`, `\` or empty segments, and `..;`.
     #[schemars(extend("default" = "/*"))]
     pub(super) path: Option<Spot<String>>,
     /// The methods, such as `GET`; any without it.
