@@ -66,12 +66,24 @@ impl FieldEdits {
         Ok(())
     }
 
-    /// The lines among these that do not go on, a bit for each.
+    /// The lines of a request among these that do not go on, a bit for each. Servers that hand fields to programs as
+    /// variables (RFC 3875 §4.1.18) take `_` for `-`, so here it is one.
     #[inline]
-    pub(crate) fn dropped(&self, head: &[u8], lines: &[Line]) -> u128 {
+    pub(crate) fn dropped_from_request(&self, head: &[u8], lines: &[Line]) -> u128 {
+        self.dropped(head, lines, is_alike)
+    }
+
+    /// The lines of an answer among these that do not go on, a bit for each.
+    #[inline]
+    pub(crate) fn dropped_from_answer(&self, head: &[u8], lines: &[Line]) -> u128 {
+        self.dropped(head, lines, <[u8]>::eq_ignore_ascii_case)
+    }
+
+    #[inline]
+    fn dropped(&self, head: &[u8], lines: &[Line], is_it: fn(&[u8], &[u8]) -> bool) -> u128 {
         let is_dropped = |line: &Line| {
             let name = line.name(head);
-            self.dropped.iter().any(|dropped| name.eq_ignore_ascii_case(dropped))
+            self.dropped.iter().any(|dropped| is_it(name, dropped))
         };
         let bits = lines.iter().enumerate().map(|(index, line)| u128::from(is_dropped(line)) << index);
         if self.is_empty() { 0 } else { bits.fold(0, |all, bit| all | bit) }
@@ -82,4 +94,10 @@ impl FieldEdits {
     pub(crate) fn added(&self) -> &[u8] {
         &self.added
     }
+}
+
+/// Whether two names are the same to those who take `_` for `-`.
+fn is_alike(name: &[u8], other: &[u8]) -> bool {
+    let same = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    name.len() == other.len() && name.iter().zip(other).all(|(one, other)| same(*one) == same(*other))
 }

@@ -60,7 +60,7 @@ pub fn write_request(
     }
     let (mut target, mut new_host) = (None, None);
     if let Some(edits) = edits {
-        dropped |= edits.fields.dropped(head.bytes, head.lines);
+        dropped |= edits.fields.dropped_from_request(head.bytes, head.lines);
         (target, new_host) = (edits.target, edits.host);
     }
     if new_host.is_some() {
@@ -259,7 +259,8 @@ pub fn write_response(
     edits: Option<&FieldEdits>,
     out: &mut Vec<u8>,
 ) {
-    let mut dropped = head.dropped | edits.map_or(0, |edits| edits.dropped(head.bytes, head.lines));
+    let mut dropped =
+        head.dropped | edits.map_or(0, |edits| edits.dropped_from_answer(head.bytes, head.lines));
     if client.version == Version::Http10 {
         dropped |= lines_of(head.lines, Field::TransferEncoding);
     }

@@ -38,6 +38,18 @@ fn fields_are_set_and_removed_whatever_their_case() {
     assert_eq!(sent(head, None, None, &fields), format!("{kept}{}{added}", &with_end[..with_end.len() - 2]));
 }
 
+/// To CGI, WSGI and their like all these are HTTP_X_USER_ID or HTTP_X_ROLE.
+#[test]
+fn no_field_of_a_request_passes_by_in_another_spelling() {
+    let fields = edits(&[("X-Role", "guest"), ("a_b", "c")], &["X-User-Id"]);
+    let head = "GET / HTTP/1.1\r\nHost: a\r\nX_User_Id: 1\r\nx-user_id: 1\r\nX_ROLE: admin\r\nA-B: d\r\n\
+                X-User.Id: stays\r\nX--Role: stays\r\nX_User: stays\r\n\r\n";
+    let new = sent(head, None, None, &fields);
+    let kept = "GET / HTTP/1.1\r\nHost: a\r\nX-User.Id: stays\r\nX--Role: stays\r\nX_User: stays\r\nX-Forwarded-For:";
+    assert!(new.starts_with(kept), "{new}");
+    assert!(new.ends_with("\r\nX-Role: guest\r\na_b: c\r\n\r\n"), "{new}");
+}
+
 #[test]
 fn nothing_to_edit_changes_nothing() {
     let head = "GET /a HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n";
@@ -66,7 +78,8 @@ fn a_new_target_and_host() {
 #[test]
 fn answers_are_edited() {
     let fields = edits(&[("Strict-Transport-Security", "max-age=1")], &["Server"]);
-    let head = "HTTP/1.1 200 OK\r\nServer: x\r\nContent-Length: 0\r\nserver: y\r\n\r\n";
+    let head = "HTTP/1.1 200 OK\r\nServer: x\r\nContent-Length: 0\r\nserver: y\r\n\
+                Strict_Transport_Security: another\r\n\r\n";
     let mut lines = Lines::default();
     let head = ResponseHead::parse(head.as_bytes(), &mut lines, false).unwrap().unwrap();
     let mut out = Vec::new();
@@ -74,7 +87,8 @@ fn answers_are_edited() {
     write_response(&head, client, Some(&fields), &mut out);
     assert_eq!(
         text(&out),
-        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nStrict-Transport-Security: max-age=1\r\n\r\n"
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nStrict_Transport_Security: another\r\n\
+         Strict-Transport-Security: max-age=1\r\n\r\n"
     );
 }
 
