@@ -1,4 +1,4 @@
-use crate::{BadChunk, Chunked};
+use crate::{BadChunk, Chunked, FieldEdits};
 
 /// How long a message's body is, as its head says (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,14 @@ impl Body {
             BodyLength::Exactly(bytes) => Body::Exactly(bytes),
             BodyLength::Chunked => Body::Chunked(Chunked::default()),
             BodyLength::UntilClose => Body::UntilClose,
+        }
+    }
+
+    /// The body of a request whose fields are edited on the way: trailers of their names are refused.
+    pub fn edited(length: BodyLength, edits: &FieldEdits) -> Self {
+        match length {
+            BodyLength::Chunked => Body::Chunked(Chunked::edited(edits)),
+            _ => Body::of(length),
         }
     }
 

@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use thiserror::Error;
 
+use crate::FieldEdits;
+use crate::edits::TrailerWatch;
 use crate::fields::classify;
 use crate::lines::TOKEN_BYTES;
 
@@ -74,6 +76,8 @@ pub struct Chunked {
     /// The name of the trailer that is being read, and how long it is so far.
     name: [u8; MAX_KNOWN_NAME_BYTES],
     name_bytes: u8,
+    /// What watches for trailers that would pass by edits, where there are any.
+    watch: Option<Box<TrailerWatch>>,
 }
 
 impl Default for Chunked {
@@ -83,11 +87,17 @@ impl Default for Chunked {
             content_bytes: 0,
             name: [0; MAX_KNOWN_NAME_BYTES],
             name_bytes: 0,
+            watch: None,
         }
     }
 }
 
 impl Chunked {
+    /// A request's body whose fields are edited on the way: a trailer of such a name is refused.
+    pub fn edited(edits: &FieldEdits) -> Self {
+        Self { watch: edits.trailer_watch().map(Box::new), ..Self::default() }
+    }
+
     /// Whether the last chunk and the trailer section have passed.
     pub fn is_complete(&self) -> bool {
         self.state == State::Complete
@@ -137,12 +147,13 @@ impl Chunked {
     }
 
     /// Follows the name of a trailer. One that frames or routes comes too late (RFC 9110 §6.5.1), and an upstream
-    /// that took it for a field of the head would read another message than we did.
+    /// that took it for a field of the head would read another message than we did. So it is with one that is edited.
     fn read_name(&mut self, byte: u8) -> Result<(), BadChunk> {
         match (self.state, byte) {
             (State::Name { .. }, b':') => {
                 let name = self.name.get(..usize::from(self.name_bytes)).filter(|name| !name.is_empty());
-                if name.is_some_and(|name| classify(name).is_too_late()) {
+                let is_edited = self.watch.as_mut().is_some_and(|watch| watch.ends_edited());
+                if is_edited || name.is_some_and(|name| classify(name).is_too_late()) {
                     return Err(BadChunk("a trailer has a name that only a head may have"));
                 }
                 self.name_bytes = 0;
@@ -152,6 +163,9 @@ impl Chunked {
                     *place = byte;
                 }
                 self.name_bytes = self.name_bytes.saturating_add(1);
+                if let Some(watch) = &mut self.watch {
+                    watch.push(byte);
+                }
             }
             _ => {}
         }

@@ -1,5 +1,7 @@
 //! What an operator changes in the fields of a message, laid out so that a request costs little.
 
+use std::sync::Arc;
+
 use thiserror::Error;
 
 use crate::fields::{Field, classify};
@@ -8,8 +10,9 @@ use crate::lines::{Line, TOKEN_BYTES};
 /// Fields that are set or removed on the way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FieldEdits {
-    /// The names of all of them, in lower case: what came under these does not go on.
-    dropped: Vec<Box<[u8]>>,
+    /// The names of all of them, in lower case: what came under these does not go on. Shared with the bodies that are
+    /// followed for them.
+    dropped: Arc<[Box<[u8]>]>,
     /// The lines that are added.
     added: Box<[u8]>,
 }
@@ -62,7 +65,7 @@ impl FieldEdits {
         if !matches!(classify(&name), Field::Other | Field::Accept) || name == b"via" || name == b"trailer" {
             return Err(BadEdit::Own);
         }
-        self.dropped.push(name.into());
+        self.dropped = self.dropped.iter().cloned().chain([name.into()]).collect();
         Ok(())
     }
 
@@ -89,10 +92,43 @@ impl FieldEdits {
         if self.is_empty() { 0 } else { bits.fold(0, |all, bit| all | bit) }
     }
 
+    /// What watches a request's trailers for fields that are edited, if any are: they would pass the edits by.
+    pub(crate) fn trailer_watch(&self) -> Option<TrailerWatch> {
+        let longest = self.dropped.iter().map(|name| name.len()).max()?;
+        // One byte more than any name has tells a longer one.
+        let name = vec![0; longest + 1].into();
+        Some(TrailerWatch { edited: Arc::clone(&self.dropped), name, name_bytes: 0 })
+    }
+
     /// The lines that are added.
     #[inline]
     pub(crate) fn added(&self) -> &[u8] {
         &self.added
+    }
+}
+
+/// Follows the names of trailers for those that a route edits.
+#[derive(Clone, Debug)]
+pub(crate) struct TrailerWatch {
+    edited: Arc<[Box<[u8]>]>,
+    /// The beginning of the name that is being read, with room for the longest that is edited and one byte.
+    name: Box<[u8]>,
+    name_bytes: usize,
+}
+
+impl TrailerWatch {
+    /// Adds a byte of the name.
+    pub(crate) fn push(&mut self, byte: u8) {
+        if let Some(place) = self.name.get_mut(self.name_bytes) {
+            *place = byte;
+            self.name_bytes += 1;
+        }
+    }
+
+    /// Ends the name; tells whether it is one that is edited.
+    pub(crate) fn ends_edited(&mut self) -> bool {
+        let name = &self.name[..std::mem::take(&mut self.name_bytes)];
+        self.edited.iter().any(|edited| is_alike(name, edited))
     }
 }
 

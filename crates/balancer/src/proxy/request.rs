@@ -1,6 +1,6 @@
 //! What is kept of a request while it runs.
 
-use berth_http1::{RequestHead, Version};
+use berth_http1::{Body, RequestHead, Version};
 
 use super::upload::Upload;
 use super::view::Routed;
@@ -67,6 +67,11 @@ impl Request {
         routed: Option<Routed>,
         line: Option<Box<LoggedLine>>,
     ) -> Self {
+        let edits = routed.as_ref().and_then(|routed| routed.route().edits.as_ref());
+        let body = match edits {
+            None => Body::of(head.body),
+            Some(edits) => Body::edited(head.body, &edits.fields),
+        };
         Self {
             method: Method::of(head.method),
             version: head.version,
@@ -74,7 +79,7 @@ impl Request {
             expects_continue: head.expects_continue,
             prefers_json: head.prefers_json,
             upgrade: head.upgrade.map(Box::from),
-            upload: Upload::new(outgoing, head.body, most_bytes),
+            upload: Upload::new(outgoing, body, most_bytes),
             routed,
             line,
         }

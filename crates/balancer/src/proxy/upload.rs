@@ -2,8 +2,8 @@
 
 use std::task::{Context, Poll, ready};
 
+use berth_http1::Body;
 use berth_http1::forward::replace_host;
-use berth_http1::{Body, BodyLength};
 
 use super::client::Client;
 use super::failure::Failure;
@@ -41,8 +41,7 @@ pub(crate) struct Upload {
 impl Upload {
     /// A request of which only the head has been read.
     #[inline]
-    pub(crate) fn new(head: Vec<u8>, body: BodyLength, most_bytes: u64) -> Self {
-        let body = Body::of(body);
+    pub(crate) fn new(head: Vec<u8>, body: Body, most_bytes: u64) -> Self {
         Self {
             buffer: head,
             sent: 0,

@@ -117,6 +117,37 @@ fn a_route_changes_the_request_and_the_answer() {
     }
 }
 
+#[test]
+fn no_trailer_brings_a_field_that_its_route_edits() {
+    let upstream = Listening::start();
+    let mut edited = route("/*", 0);
+    edited.policy.request_headers.remove("X-User").unwrap();
+    let balancer = Balancer::start(one(upstream.address(), edited));
+    let head = "POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n";
+    // With the head, and behind what is upstream already.
+    for pieces in
+        [&["2\r\nhi\r\n0\r\nX_user: admin\r\n\r\n"][..], &["2\r\nhi\r\n", "0\r\nx-user: admin\r\n\r\n"]]
+    {
+        let mut client = balancer.connect();
+        client.send(format!("{head}{}", pieces[0]));
+        if let [first, rest] = pieces {
+            let mut server = upstream.accept();
+            server.read_until(first.as_bytes());
+            client.send(rest);
+            let seen = server.read_to_end();
+            assert!(!seen.to_ascii_lowercase().windows(6).any(|part| part == b"x-user"), "it went on");
+        }
+        assert!(client.read_head().starts_with("HTTP/1.1 400 "));
+        client.read_until(b"a trailer has a name that only a head may have");
+    }
+    let mut client = balancer.connect();
+    client.send(format!("{head}2\r\nhi\r\n0\r\nDigest: x\r\n\r\n"));
+    let mut server = upstream.accept();
+    server.read_until(b"0\r\nDigest: x\r\n\r\n");
+    server.send(ok("fine"));
+    client.read_until(b"fine");
+}
+
 /// The status for a path, as it stands here: `Http` could write it otherwise.
 fn status_of(balancer: &Balancer, path: &str) -> String {
     let mut client = balancer.connect();

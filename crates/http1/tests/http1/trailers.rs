@@ -1,6 +1,6 @@
 //! Trailers: what frames or routes comes too late, and another reader might still heed it.
 
-use berth_http1::{BadChunk, Chunked};
+use berth_http1::{BadChunk, Chunked, FieldEdits};
 
 use crate::laws;
 
@@ -23,12 +23,19 @@ const FORBIDDEN: [&str; 16] = [
     "Forwarded",
 ];
 
+const LATE: BadChunk = BadChunk("a trailer has a name that only a head may have");
+
 /// What becomes of the bytes in two pieces, for every cut the same.
 fn read(bytes: &[u8]) -> Result<usize, BadChunk> {
     laws::chunked::holds(bytes);
-    let whole = Chunked::default().advance(bytes, |_| {});
+    read_edited(bytes, &FieldEdits::default())
+}
+
+/// The same on a route with edits.
+fn read_edited(bytes: &[u8], edits: &FieldEdits) -> Result<usize, BadChunk> {
+    let whole = Chunked::edited(edits).advance(bytes, |_| {});
     for cut in 0..=bytes.len() {
-        let mut chunks = Chunked::default();
+        let mut chunks = Chunked::edited(edits);
         let first = chunks.advance(&bytes[..cut], |_| {});
         let both = first.and_then(|first| Ok(first + chunks.advance(&bytes[cut..], |_| {})?));
         assert_eq!(both, whole, "cut at {cut}: {}", bytes.escape_ascii());
@@ -42,7 +49,7 @@ fn body(lines: &str) -> Vec<u8> {
 
 #[test]
 fn what_frames_or_routes_is_refused() {
-    let late = Err(BadChunk("a trailer has a name that only a head may have"));
+    let late = Err(LATE);
     for name in FORBIDDEN {
         let mut spellings = vec![name.to_owned(), name.to_ascii_lowercase(), name.to_ascii_uppercase()];
         if name.contains('-') {
@@ -84,4 +91,28 @@ fn others_pass() {
             }
         }
     }
+}
+
+#[test]
+fn no_trailer_passes_the_edits_by() {
+    let mut edits = FieldEdits::default();
+    edits.set("X-Role", "guest").unwrap();
+    edits.remove("X-User").unwrap();
+    edits.remove("X-A-Name-Longer-Than-All-That-Are-Known").unwrap();
+    for name in ["X-Role", "x-user", "X_USER", "x-a-name-longer_than-all-that-are-known", "Content-Length"] {
+        for before in ["", "A: b\r\n", "X-Users: b\r\nX-A-Name-Longer-Than-All-That-Are-Known-: c\r\n"] {
+            assert_eq!(
+                read_edited(&body(&format!("{before}{name}: 1\r\n")), &edits),
+                Err(LATE),
+                "{before}{name}"
+            );
+        }
+    }
+    for name in ["X-Users", "X-Use", "-User", "X.User", "X-Role-", "X-A-Name-Longer-Than-All-That-Are-Know"] {
+        let bytes = body(&format!("{name}: X-User: 1\r\nDigest: X-Role\r\n"));
+        assert_eq!(read_edited(&bytes, &edits), Ok(bytes.len()), "{name}");
+    }
+    // Without edits these are trailers like others.
+    let bytes = body("X-User: admin\r\n");
+    assert_eq!(read(&bytes), Ok(bytes.len()));
 }

@@ -66,7 +66,8 @@ pub(super) struct RouteKeys {
     pub(super) add_prefix: Option<Spot<String>>,
     /// The Host that the endpoint is asked for.
     pub(super) rewrite_host: Option<Spot<String>>,
-    /// Changes to the fields of requests. In what came, `_` in a name counts as `-`, as it does to many servers.
+    /// Changes to the fields of requests. In what came, `_` in a name counts as `-`, as it does to many servers. A
+    /// request with a trailer of such a name gets `400`.
     pub(super) request_headers: Option<Spot<EditKeys>>,
     /// Changes to the fields of the endpoints' answers.
     pub(super) response_headers: Option<Spot<EditKeys>>,
