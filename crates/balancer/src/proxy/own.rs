@@ -47,10 +47,11 @@ fn decide_otherwise(request: &Request, routed: &Routed, action: &Action) -> Deci
         }
         Action::Redirect { permanent, .. } => {
             let chosen = Candidates::of(routed).next();
-            let public = chosen.as_ref().and_then(Chosen::public_url).filter(|_| request.upgrade.is_none());
-            match public {
-                Some(url) => redirect(*permanent, &[url.as_str().as_bytes(), request.upload.target()]),
-                // Clients cannot go there themselves.
+            let target = request.upload.target();
+            // An upgrade cannot be sent elsewhere, nor can the `*` of OPTIONS: no URL asks for it.
+            let may_go = request.upgrade.is_none() && target != b"*";
+            match chosen.as_ref().and_then(Chosen::public_url).filter(|_| may_go) {
+                Some(url) => redirect(*permanent, &[url.as_str().as_bytes(), target]),
                 None => return Decision::Forward(chosen),
             }
         }

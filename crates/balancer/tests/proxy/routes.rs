@@ -352,3 +352,18 @@ fn clients_are_sent_to_where_an_endpoint_is_public() {
     server.send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nhello");
     wire.read_until(b"hello");
 }
+
+#[test]
+fn a_question_to_the_whole_server_is_relayed() {
+    let upstream = SteadyUpstream::saying("relayed");
+    let mut redirected = route("/*", 0);
+    redirected.action = Action::Redirect { target: Target::Backend(0), permanent: false };
+    let servers = vec![server(upstream.address(), Some("https://one.example.com"))];
+    let balancer = Balancer::start(with(vec![redirected], vec![backend("public", servers)]));
+    let mut client = balancer.http();
+    let answer = client.send("OPTIONS", "*", "", b"");
+    // With the target behind it the URL would name another server.
+    assert_eq!((answer.field("Location"), answer.text()), (None, "relayed"), "{}", answer.head);
+    let answer = client.send("OPTIONS", "/", "", b"");
+    assert_eq!(answer.field("Location"), Some("https://one.example.com/"), "{}", answer.head);
+}
