@@ -84,7 +84,9 @@ fn pick(chosen: &Chosen) -> Told {
     struct Pick<'a> {
         url: &'a str,
     }
-    let own = format!("{}://{}", chosen.identity().scheme.as_str(), chosen.address());
+    let address = chosen.address().to_string();
+    // A name that it goes by is what its certificate proves.
+    let own = format!("{}://{}", chosen.identity().scheme.as_str(), chosen.authority().unwrap_or(&address));
     let url = chosen.public_url().map_or(own.as_str(), |public| public.as_str());
     // A string always becomes JSON.
     let mut body = serde_json::to_vec(&Pick { url }).unwrap_or_default();

@@ -354,6 +354,17 @@ fn clients_are_sent_to_where_an_endpoint_is_public() {
 }
 
 #[test]
+fn a_pick_goes_by_the_name_that_an_upstream_proves() {
+    let mut picked = route("/*", 0);
+    picked.action = Action::Pick(Target::Backend(0));
+    // Nobody connects to it.
+    let upstream = Upstream { host: "localhost".into(), port: 443, scheme: Scheme::Https };
+    let named = Server { upstream, weight: 1, public_url: None };
+    let balancer = Balancer::start(with(vec![picked], vec![backend("named", vec![named])]));
+    assert_eq!(balancer.http().get("/").text(), "{\"url\":\"https://localhost\"}\n");
+}
+
+#[test]
 fn a_question_to_the_whole_server_is_relayed() {
     let upstream = SteadyUpstream::saying("relayed");
     let mut redirected = route("/*", 0);
