@@ -119,17 +119,31 @@ impl<'a> Candidates<'a> {
             if let Some(chosen) = Chosen::next(&self.routed.view, self.backend, &self.tried) {
                 return Some(chosen);
             }
-            self.given_up.push(self.backend);
-            self.backend = self.routed.route().others(&self.given_up)?;
-            self.tried.clear();
+            if !self.give_up() {
+                return None;
+            }
         }
     }
 
-    /// This one has failed.
+    /// This one has failed. It may have been chosen before, of a backend further on: then those in front of that have
+    /// nobody.
     pub(crate) fn failed(&mut self, (backend, index): (usize, usize)) {
-        if backend == self.backend {
-            self.tried.push(index);
+        while backend != self.backend {
+            if !self.give_up() {
+                return;
+            }
         }
+        self.tried.push(index);
+    }
+
+    /// Goes on to the next backend, if there is one.
+    #[cold]
+    fn give_up(&mut self) -> bool {
+        self.given_up.push(self.backend);
+        let Some(other) = self.routed.route().others(&self.given_up) else { return false };
+        self.backend = other;
+        self.tried.clear();
+        true
     }
 }
 

@@ -365,6 +365,26 @@ fn a_pick_goes_by_the_name_that_an_upstream_proves() {
 }
 
 #[test]
+fn nobody_who_is_gone_is_asked_twice_for_one_request() {
+    let (gone, canary) = (Refusing::start(), SteadyUpstream::saying("canary"));
+    let mut redirected = route("/*", 0);
+    let shares = vec![(0, 8), (1, 4), (2, 2)];
+    redirected.action = Action::Redirect { target: Target::Split { shares, by: None }, permanent: false };
+    let backends = vec![
+        backend("nobody", vec![]),
+        backend("gone", vec![server(gone.address, None)]),
+        backend("canary", vec![server(canary.address(), None)]),
+    ];
+    let balancer = Balancer::start(with(vec![redirected], backends));
+    // One round of turns: whoever's turn it is, there is one refusal at most, and none for the canary's own.
+    let mut client = balancer.http();
+    for _ in 0..7 {
+        assert_eq!(client.get("/").text(), "canary");
+    }
+    balancer.wait_for_metric("connects_failed_total", 6.0);
+}
+
+#[test]
 fn a_question_to_the_whole_server_is_relayed() {
     let upstream = SteadyUpstream::saying("relayed");
     let mut redirected = route("/*", 0);
