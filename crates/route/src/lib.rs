@@ -20,6 +20,6 @@ pub use asked::Asked;
 pub use host::HostPattern;
 pub use normal::normal_path;
 pub use path::PathPattern;
-pub use rule::Rule;
+pub use rule::{Rule, is_token};
 pub use shares::Shares;
 pub use table::Table;

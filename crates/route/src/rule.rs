@@ -92,13 +92,19 @@ impl Rule {
         Ok(())
     }
 
-    /// Whether a request may have this field.
+    /// Whether a request may have this field, and it may decide.
     ///
     /// # Errors
-    /// The name is none (RFC 9110 §5.1), or the value none that a field may have (§5.5).
+    /// The name is none (RFC 9110 §5.1), or the value none that a field may have (§5.5). Or it is Host: where a target
+    /// is a URL, that names the host (RFC 9112 §3.2.2), and a condition on the field could be passed by.
     pub fn check_field(name: &str, value: &str) -> Result<(), Invalid> {
         if !is_token(name) {
             let mend = "Write a field's name such as x-version.";
+            return Err(Invalid::new("header", format!("is {}", excerpt(name)), mend));
+        }
+        if name.eq_ignore_ascii_case("host") {
+            let mend =
+                "Write it as `host`, beside `headers`: not every request names its host in this field.";
             return Err(Invalid::new("header", format!("is {}", excerpt(name)), mend));
         }
         if value.chars().any(|char| char != '\t' && char.is_control()) || value.trim() != value {
@@ -166,8 +172,8 @@ fn plain(text: &str) -> String {
     if !text.is_empty() && text.bytes().all(is_plain) { text.to_owned() } else { format!("{text:?}") }
 }
 
-/// `token` of RFC 9110 §5.6.2.
-fn is_token(text: &str) -> bool {
+/// Whether this is a name as fields, methods and cookies have it: `token` of RFC 9110 §5.6.2.
+pub fn is_token(text: &str) -> bool {
     let is_tchar = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !text.is_empty() && text.bytes().all(is_tchar)
 }

@@ -188,6 +188,9 @@ fn rules_that_could_never_hold_are_refused() {
     for name in ["", "x:", "x a", "ä"] {
         assert!(refused(rule(&[], &[(name, "1")], &[])).contains("Write a field's name"), "{name}");
     }
+    for name in ["host", "Host", "HOST"] {
+        assert!(refused(rule(&[], &[(name, "a")], &[])).contains("Write it as `host`"), "{name}");
+    }
     for value in [" a", "a\t", "a\nb", "\u{7f}"] {
         assert!(refused(rule(&[], &[("x", value)], &[])).contains("header x has the value"), "{value:?}");
     }

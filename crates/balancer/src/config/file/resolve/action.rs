@@ -1,5 +1,5 @@
 use berth_http1::FieldEdits;
-use berth_route::Rule;
+use berth_route::is_token;
 
 use super::backends::{Backends, Parts};
 use super::read;
@@ -124,8 +124,13 @@ fn read_split(
 fn read_split_key(keys: &Spot<SplitByKeys>, report: &mut Report<'_>) -> Option<SplitKey> {
     let name = |name: &Spot<String>, what: &str, report: &mut Report<'_>| {
         // A cookie's name is a token as well (RFC 6265 §4.1.1).
-        if Rule::check_field(name, "").is_err() {
+        if !is_token(name) {
             report.error(name.place, format!("{} is no name of a {what}", quoted(name)));
+        }
+        if what == "field" && name.eq_ignore_ascii_case("host") {
+            let message =
+                format!("{} does not tell clients apart: name another field, or a cookie", quoted(name));
+            report.error(name.place, message);
         }
         name.value.clone()
     };
