@@ -27,6 +27,7 @@ pub use peer::PeerText;
 pub use refusal::{BadAnswer, Refusal};
 pub use request::{Limits, RequestHead};
 pub use response::ResponseHead;
+pub use target::is_host;
 
 /// The versions that share this framing. HTTP/1.0 knows neither chunks nor, unless asked, a second request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

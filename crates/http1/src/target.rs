@@ -58,6 +58,11 @@ fn split_absolute<'b>(method: &[u8], target: &'b [u8]) -> Result<(Option<&'b [u8
     }
 }
 
+/// Whether a request may have this Host.
+pub fn is_host(text: &str) -> bool {
+    check_host(text.as_bytes()).is_ok()
+}
+
 /// Checks a Host: a name or an address and perhaps a port (RFC 9110 §7.2), no user information. It is never empty
 /// (RFC 9110 §4.2.1).
 #[inline]

@@ -1,6 +1,6 @@
 use std::fmt::Display;
 
-use berth_http1::FieldEdits;
+use berth_http1::{FieldEdits, is_host};
 use berth_route::{PathPattern, Rule};
 
 use super::{of, read_some};
@@ -81,7 +81,7 @@ fn read_prefix(text: &str) -> Result<String, String> {
 
 fn read_host(text: &str) -> Result<String, String> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
-    if text.is_empty() || text.len() > 255 || !text.bytes().all(is_plain) {
+    if text.len() > 255 || !text.bytes().all(is_plain) || !is_host(text) {
         let shown = quoted(text);
         return Err(format!(
             "is {shown}: write a host, perhaps with a port, such as example.com or localhost:3000"
