@@ -5,11 +5,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::invalid::excerpt;
+use crate::route::check_route;
 use crate::{Instance, InstanceId, Invalid, Run, Scheme, ServiceName, Ttl, Version};
 
 const MAX_TEXT_BYTES: usize = 128;
 const MAX_ROUTES: usize = 64;
-const MAX_ROUTE_BYTES: usize = 1024;
 const MAX_META_ENTRIES: usize = 64;
 const MAX_META_BYTES: usize = 4096;
 const MAX_WEIGHT: u64 = 1000;
@@ -311,11 +311,7 @@ fn check_routes(routes: Vec<String>) -> Result<Vec<String>, Invalid> {
     }
     let check = |(index, route): (usize, String)| {
         let field = format!("routes[{index}]");
-        let route = check_text(&field, route, MAX_ROUTE_BYTES)?;
-        if !route.contains('/') || route.contains(char::is_whitespace) {
-            let mend = "Send a path such as /api, or a host with one such as api.example.com/.";
-            return Err(Invalid::new(field, format!("is {}", excerpt(&route)), mend));
-        }
+        check_route(&route).map_err(|invalid| invalid.of(&field))?;
         Ok(route)
     };
     routes.into_iter().enumerate().map(check).collect()

@@ -144,6 +144,39 @@ fn what_services_advertise_is_for_everything_below() {
     assert!(advertised(&format!("a/{}", "x".repeat(1022))).is_ok());
 }
 
+/// Routes that are almost right.
+fn route() -> impl Strategy<Value = String> {
+    let part = prop_oneof![
+        4 => Just("/"), 2 => Just("a"), 1 => Just("."), 1 => Just("*"), 1 => Just("*."), 1 => Just("%2e"), 1 => Just("%"),
+        1 => Just("2"), 1 => Just("%2F"), 1 => Just("%5c"), 1 => Just("\\"), 1 => Just(";"), 1 => Just("%3b"), 1 => Just("?"),
+        1 => Just("#"), 1 => Just(":"), 1 => Just("[::1]"), 1 => Just("["), 1 => Just("_-"), 1 => Just("é"), 1 => Just(" "),
+        1 => Just("%25"), 1 => Just("/*"),
+    ];
+    let parts = proptest::collection::vec(part, 0..8).prop_map(|parts| parts.concat());
+    let start = prop_oneof![2 => Just(""), 1 => Just("/"), 1 => Just("a.b/"), 1 => Just("*.a/"), 1 => Just("http://")];
+    (start, parts).prop_map(|(start, parts)| format!("{start}{parts}"))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16384))]
+
+    /// A registry takes what a balancer can read, and refuses the rest where the owner sees it.
+    #[test]
+    fn what_a_registry_takes_can_be_read(text in prop_oneof![4 => route(), 1 => ".{0,12}"]) {
+        prop_assert_eq!(berth_model::check_route(&text).is_ok(), Rule::advertised(&text).is_ok());
+    }
+}
+
+#[test]
+fn a_registry_takes_routes_as_long_as_can_be_read() {
+    let host = format!("{}a/", "a.".repeat(126));
+    for text in
+        [format!("/{}", "x".repeat(1023)), format!("/{}", "x".repeat(1024)), host.clone(), format!("a{host}")]
+    {
+        assert_eq!(berth_model::check_route(&text).is_ok(), Rule::advertised(&text).is_ok(), "{text}");
+    }
+}
+
 #[test]
 fn whole_segments_decide_what_is_below() {
     let is_below = |path: &str, prefix: &str| path.parse::<PathPattern>().unwrap().is_below(prefix);
