@@ -68,7 +68,7 @@ fn rest(criterion: &mut Criterion) {
             bencher.iter(|| normal_path(black_box(path.as_bytes())).len());
         });
     }
-    let shares = Shares::new(&[95, 5]).unwrap();
+    let shares = Shares::new(&[95, 5], 0).unwrap();
     criterion.bench_function("shares/turn", |bencher| bencher.iter(|| shares.next()));
     criterion
         .bench_function("shares/key", |bencher| bencher.iter(|| shares.of(black_box(b"0123456789abcdef"))));

@@ -24,13 +24,9 @@ pub struct Shares {
 
 impl Shares {
     /// Shares in proportion to these weights. None if there is no weight above 0, or one above 1000, or more than 32.
-    pub fn new(weights: &[u32]) -> Option<Self> {
-        Self::starting_at(weights, 0)
-    }
-
-    /// The same, with a first turn that `entropy` decides: balancers that start together should not all begin with
-    /// the same backend.
-    pub fn starting_at(weights: &[u32], entropy: u64) -> Option<Self> {
+    ///
+    /// `entropy` decides whose turn is first: balancers that start together should not all begin with the same backend.
+    pub fn new(weights: &[u32], entropy: u64) -> Option<Self> {
         let is_known = weights.len() <= MAX_SHARES && weights.iter().all(|weight| *weight <= MAX_WEIGHT);
         if !is_known || weights.iter().all(|weight| *weight == 0) {
             return None;

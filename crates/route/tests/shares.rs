@@ -24,7 +24,7 @@ proptest! {
         entropy in prop_oneof![any::<u64>(), u64::MAX - 9..=u64::MAX],
         skip in 0_usize..50,
     ) {
-        let shares = Shares::starting_at(&weights, entropy).unwrap();
+        let shares = Shares::new(&weights, entropy).unwrap();
         let round = weights.iter().sum::<u32>() / weights.iter().copied().fold(0, gcd);
         for _ in 0..skip {
             shares.next();
@@ -44,7 +44,7 @@ proptest! {
     /// Nobody is chosen who has no weight, and everybody by about its weight.
     #[test]
     fn keys_are_spread_by_weight(weights in weights(), salt in any::<u32>()) {
-        let shares = Shares::new(&weights).unwrap();
+        let shares = Shares::new(&weights, 0).unwrap();
         let mut counts = vec![0_u32; weights.len()];
         for number in 0..4000_u32 {
             let key = format!("client-{salt}-{number}");
@@ -71,8 +71,8 @@ proptest! {
         prop_assume!(before != (0, 0) && after != (0, 0));
         let part = |(first, last): (u32, u32)| f64::from(last) / f64::from(first + last);
         let (less, more) = if part(before) <= part(after) { (before, after) } else { (after, before) };
-        let less = Shares::new(&[less.0, less.1]).unwrap();
-        let more = Shares::new(&[more.0, more.1]).unwrap();
+        let less = Shares::new(&[less.0, less.1], 0).unwrap();
+        let more = Shares::new(&[more.0, more.1], 0).unwrap();
         for number in 0..500_u32 {
             let key = format!("{salt}/{number}");
             if less.of(key.as_bytes()) == 1 {
@@ -84,7 +84,7 @@ proptest! {
 
 #[test]
 fn ninety_five_to_five_of_ten_thousand_over_threads() {
-    let shares = Shares::new(&[95, 5]).unwrap();
+    let shares = Shares::new(&[95, 5], 0).unwrap();
     let counts = [AtomicU64::new(0), AtomicU64::new(0)];
     std::thread::scope(|scope| {
         for _ in 0..4 {
@@ -101,7 +101,7 @@ fn ninety_five_to_five_of_ten_thousand_over_threads() {
 #[test]
 fn turns_are_interleaved() {
     let turns = |weights: &[u32], steps: usize| {
-        let shares = Shares::new(weights).unwrap();
+        let shares = Shares::new(weights, 0).unwrap();
         (0..steps).map(|_| shares.next()).collect::<Vec<_>>()
     };
     assert_eq!(turns(&[5, 1, 1], 7), [0, 0, 1, 0, 2, 0, 0]);
@@ -116,7 +116,7 @@ fn turns_are_interleaved() {
 /// Made by another program from the words at `hash`: no version may place these elsewhere.
 #[test]
 fn keys_keep_their_place_over_versions() {
-    let (coarse, fine) = (Shares::new(&[1; 32]).unwrap(), Shares::new(&[1000; 32]).unwrap());
+    let (coarse, fine) = (Shares::new(&[1; 32], 0).unwrap(), Shares::new(&[1000; 32], 0).unwrap());
     for (key, place) in [
         ("".as_bytes(), 30),
         (b"a", 0),
@@ -133,7 +133,7 @@ fn keys_keep_their_place_over_versions() {
 #[test]
 fn weights_that_are_none() {
     for weights in [&[][..], &[0], &[0, 0], &[1001], &[1, 1001], &[u32::MAX], &[1; 33]] {
-        assert!(Shares::new(weights).is_none(), "{weights:?}");
+        assert!(Shares::new(weights, 0).is_none(), "{weights:?}");
     }
-    assert_eq!(Shares::new(&[1000; 32]).unwrap().weights(), [1000; 32]);
+    assert_eq!(Shares::new(&[1000; 32], 0).unwrap().weights(), [1000; 32]);
 }

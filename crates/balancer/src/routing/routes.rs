@@ -153,7 +153,7 @@ fn shares_of(action: &Action, before: Option<&Arc<Shares>>) -> Option<Arc<Shares
     let weights: Vec<u32> = shares.iter().map(|(_, weight)| *weight).collect();
     match before {
         Some(before) if before.weights() == weights => Some(Arc::clone(before)),
-        _ => Shares::new(&weights).map(Arc::new),
+        _ => Shares::new(&weights, fastrand::u64(..)).map(Arc::new),
     }
 }
 

@@ -279,6 +279,19 @@ fn a_split_is_exact_and_goes_round_who_is_gone() {
 }
 
 #[test]
+fn balancers_do_not_all_begin_with_the_same_share() {
+    let upstreams = ["one", "two"].map(SteadyUpstream::saying);
+    let mut split = route("/*", 0);
+    split.action = Action::Forward(Target::Split { shares: vec![(0, 1), (1, 1)], by: None });
+    let backends = upstreams.each_ref().map(|it| backend("x", vec![server(it.address(), None)]));
+    let settings = with(vec![split], backends.into());
+    // Forty that begin alike by chance are one in 10^11.
+    let mut first = (0..40).map(|_| Balancer::start(settings.clone()).http().get("/").text().to_owned());
+    let one = first.next();
+    assert!(first.any(|other| Some(other) != one), "all began with {one:?}");
+}
+
+#[test]
 fn answers_without_any_upstream() {
     let headers = [("Content-Type", "text/html"), ("Retry-After", "60")];
     let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
