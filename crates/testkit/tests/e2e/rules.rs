@@ -166,18 +166,32 @@ fn a_canary_gets_its_share_of_ten_thousand() {
     assert!((9_450..=9_550).contains(&shares[0]) && shares[0] + shares[1] == 10_000, "{shares:?}");
 }
 
-#[test]
-fn a_client_stays_with_its_version() {
-    let (_registry, _servers, balancer) =
-        versions("{split: {'web@^1': 1, 'web@^2': 1}, split_by: {cookie: session}}");
+/// Twenty clients, each told apart by these fields, stay with their version, and not all with the same one.
+fn stay(split_by: &str, fields_of: impl Fn(usize) -> String) {
+    let split = format!("{{split: {{'web@^1': 1, 'web@^2': 1}}, split_by: {split_by}}}");
+    let (_registry, _servers, balancer) = versions(&split);
     let mut seen = BTreeSet::new();
-    for session in 0..20 {
-        let fields = format!("Cookie: theme=dark; session=s{session}\r\n");
+    for client in 0..20 {
+        let fields = fields_of(client);
         let ports: BTreeSet<u16> = (0..5).map(|_| port_of(&ask(&balancer, "GET", "/", &fields))).collect();
-        assert_eq!(ports.len(), 1, "session {session} moved");
+        assert_eq!(ports.len(), 1, "client {client} moved");
         seen.extend(ports);
     }
-    assert_eq!(seen.len(), 2, "all twenty sessions went to one version");
+    assert_eq!(seen.len(), 2, "all twenty went to one version");
+    // Whoever is not told apart takes turns.
+    let ports: BTreeSet<u16> =
+        (0..2).map(|_| port_of(&ask(&balancer, "GET", "/", "X-Other: s1\r\n"))).collect();
+    assert_eq!(ports.len(), 2, "no turns");
+}
+
+#[test]
+fn a_client_stays_with_its_version() {
+    stay("{cookie: session}", |client| format!("Cookie: theme=dark; session=s{client}\r\n"));
+}
+
+#[test]
+fn a_client_stays_with_its_version_by_a_field() {
+    stay("{header: X-Tenant}", |client| format!("X-Other: same\r\nx-tenant: t{client}\r\n"));
 }
 
 #[test]
