@@ -1,4 +1,4 @@
-use berth_model::Invalid;
+use berth_model::{Invalid, excerpt};
 
 /// Reads a size in bytes: `65536`, `64KiB`, `1MiB`, `1GiB`; `KB` and its like are powers of ten.
 ///
@@ -20,6 +20,6 @@ pub fn parse_size(text: &str) -> Result<usize, Invalid> {
     let size =
         number.parse::<usize>().ok().zip(factor).and_then(|(number, factor)| number.checked_mul(factor));
     size.ok_or_else(|| {
-        Invalid::new("size", format!("is \"{text}\""), "Write a number and a unit, such as 64KiB.")
+        Invalid::new("size", format!("is {}", excerpt(text)), "Write a number and a unit, such as 64KiB.")
     })
 }

@@ -2,7 +2,7 @@ use std::fmt;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
 
-use berth_model::{Invalid, Scheme};
+use berth_model::{Invalid, Scheme, excerpt};
 
 /// A server that is named on the command line instead of found through a registry: `localhost:3000`,
 /// `http://localhost:3000` or `https://example.org`.
@@ -38,8 +38,9 @@ const MEND: &str =
 impl FromStr for Upstream {
     type Err = Invalid;
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let invalid =
-            |problem: &str, mend: &str| Invalid::new("upstream", format!("\"{text}\" {problem}"), mend);
+        let invalid = |problem: &str, mend: &str| {
+            Invalid::new("upstream", format!("{} {problem}", excerpt(text)), mend)
+        };
         let (scheme, rest) = match text.split_once("://") {
             None => (Scheme::Http, text),
             Some(("http", rest)) => (Scheme::Http, rest),

@@ -90,8 +90,15 @@ fn hostile_files_are_refused_at_once() {
 
 #[test]
 fn a_hostile_text_does_not_reach_the_terminal() {
-    let shown = read("\"\\e[31m\": 1\n").unwrap_err().to_string();
-    assert!(!shown.contains('\u{1b}'), "{shown:?}");
+    for text in [
+        "\"\\e[31m\": 1\n",
+        "max_head: \"64\\e[31mKiB\"\n",
+        "upstream: \"http://a\\e[31m\"\n",
+        "routes: [{servers: [{url: \"a\\e[31m\"}]}]\n",
+    ] {
+        let shown = read(text).unwrap_err().to_string();
+        assert!(!shown.contains('\u{1b}'), "{shown:?}");
+    }
 }
 
 proptest! {
