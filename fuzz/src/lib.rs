@@ -1,5 +1,8 @@
 //! What the fuzz targets assert: the laws of the property tests, which are kept beside these, for any bytes.
 
+mod config;
+mod route;
+
 #[path = "../../crates/http1/tests/http1/laws/mod.rs"]
 mod laws;
 #[path = "../../crates/http1/tests/http1/reference/mod.rs"]
@@ -28,3 +31,6 @@ pub fn chunked(bytes: &[u8]) {
 pub fn forward(bytes: &[u8]) {
     laws::forwarding::holds(bytes);
 }
+
+pub use config::config;
+pub use route::route;
