@@ -12,7 +12,7 @@ pub(crate) const MAX_PATTERN_BYTES: usize = 1024;
 /// Which paths a route is for: `/health` and no other, or `/api/*` for `/api` and everything below it.
 ///
 /// `/api/` is a path of its own, not the same as `/api`; `/*` is every path, and the `*` of `OPTIONS *` as well. A
-/// pattern is kept in the form that [`normal_path`] gives paths.
+/// pattern is kept in the form that [`normal_path`](crate::normal_path) gives paths.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PathPattern {
     /// The exact path; or what the path begins with, without a slash at its end, so that all paths begin with "".
