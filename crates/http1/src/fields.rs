@@ -20,6 +20,8 @@ pub(crate) enum Field {
     ForwardedFor,
     /// What a client may not claim about itself: X-Real-IP, X-Forwarded-Proto, X-Forwarded-Host, Forwarded.
     Forwarded,
+    /// `X-Berth-Load`: what an endpoint tells the balancer of its load.
+    Load,
     /// Fields of one hop: RFC 9110 §7.6.1, and what older software sends.
     OneHop,
     /// `Content_Length` and its like: some servers take `_` for `-`, so it could mean to them what was settled
@@ -31,7 +33,7 @@ pub(crate) enum Field {
 impl Field {
     /// Whether a trailer of this name could change how a message was read, or where it went (RFC 9110 §6.5.1).
     pub(crate) fn is_too_late(self) -> bool {
-        !matches!(self, Field::Other | Field::Accept | Field::RequestId | Field::TraceParent)
+        !matches!(self, Field::Other | Field::Accept | Field::RequestId | Field::TraceParent | Field::Load)
     }
 }
 
@@ -50,6 +52,7 @@ pub(crate) fn classify(name: &[u8]) -> Field {
         (10, b'k') => (b"keep-alive", Field::OneHop),
         (11, b't') => (b"traceparent", Field::TraceParent),
         (12, b'm') => (b"max-forwards", Field::MaxForwards),
+        (12, b'x') if name[2] | 0x20 == b'b' => (b"x-berth-load", Field::Load),
         (12, b'x') => (b"x-request-id", Field::RequestId),
         (14, b'c') => (b"content-length", Field::ContentLength),
         (14, b'h') => (b"http2-settings", Field::OneHop),

@@ -278,7 +278,7 @@ fn gather<'a>(head: &'a [u8], lines: &[Line]) -> Result<Gathered<'a>, Refusal> {
 impl<'a> Gathered<'a> {
     fn add(&mut self, field: Field, value: &'a [u8], bit: u128) -> Result<(), Refusal> {
         match field {
-            Field::Other => {}
+            Field::Load | Field::Other => {}
             Field::Host => {
                 self.hosts += 1;
                 self.host = Some(value);

@@ -21,6 +21,8 @@ pub struct ResponseHead<'a> {
     /// The value of `Upgrade` in an answer that is about it: 101 names the protocol that follows, 426 the one that
     /// is required (RFC 9110 §15.2.2, §15.5.22). None where it does not say so clearly.
     pub upgrade: Option<&'a [u8]>,
+    /// The value of `X-Berth-Load`, which is not passed on: what the endpoint says of its load.
+    pub load: Option<&'a [u8]>,
     pub(crate) lines: &'a [Line],
     /// The lines that are not passed on, a bit for each.
     pub(crate) dropped: u128,
@@ -57,7 +59,7 @@ impl<'a> ResponseHead<'a> {
         lines: &'a [Line],
     ) -> Result<Self, BadAnswer> {
         let (mut lengths, mut length, mut codings, mut framing, mut dropped) = (0, 0, 0, 0_u128, 0_u128);
-        let (mut chunked, mut upgrades, mut upgrade) = (false, 0, None);
+        let (mut chunked, mut upgrades, mut upgrade, mut load) = (false, 0, None, None);
         let mut connection = ConnectionOptions::default();
         for (index, line) in lines.iter().enumerate() {
             let bit = 1_u128 << index;
@@ -80,6 +82,10 @@ impl<'a> ResponseHead<'a> {
                 Field::Upgrade => {
                     upgrades += 1;
                     upgrade = Some(line.value(bytes));
+                    dropped |= bit;
+                }
+                Field::Load => {
+                    load = Some(line.value(bytes));
                     dropped |= bit;
                 }
                 Field::OneHop | Field::Te => dropped |= bit,
@@ -108,7 +114,7 @@ impl<'a> ResponseHead<'a> {
         let is_upgrade =
             |value: &&[u8]| matches!(status, 101 | 426) && upgrades == 1 && offers_protocol(value);
         let upgrade = upgrade.filter(is_upgrade);
-        Ok(Self { bytes, status, version, body, keep_alive, upgrade, lines, dropped })
+        Ok(Self { bytes, status, version, body, keep_alive, upgrade, load, lines, dropped })
     }
 
     /// Whether a 101 switches to what the request asked for; `asked` is the value of its `Upgrade`.

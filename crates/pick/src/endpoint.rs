@@ -5,6 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use berth_model::Identity;
 use crossbeam_utils::CachePadded;
 
+use crate::latency::Latency;
+use crate::report::Report;
+use crate::trouble::Trouble;
+
 /// A run as the balancer sees it: its address and its live load, shared by all workers.
 #[derive(Debug)]
 pub struct Endpoint {
@@ -12,22 +16,27 @@ pub struct Endpoint {
     identity: Identity,
     authority: Option<Box<str>>,
     address: SocketAddr,
+    /// When it joined those who were there, on the balancer's clock.
+    joined_ms: Option<u64>,
     load: CachePadded<Load>,
 }
 
-/// Two counters that only grow, so that each request costs one addition at its start and one at its end, and
-/// the total for the metrics comes for free.
+/// What is known of an endpoint's load. The first two counters only grow, so that each request costs one addition at
+/// its start and one at its end, and the total for the metrics comes for free.
 #[derive(Debug, Default)]
 struct Load {
     started: AtomicU64,
     finished: AtomicU64,
+    trouble: Trouble,
+    latency: Latency,
+    report: Report,
 }
 
 impl Endpoint {
-    pub(crate) fn new(key: u64, identity: Identity, authority: Option<&str>) -> Self {
+    pub(crate) fn new(key: u64, identity: Identity, authority: Option<&str>, joined_ms: Option<u64>) -> Self {
         let address = identity.address();
         let authority = authority.map(Box::from);
-        Self { key, identity, authority, address, load: CachePadded::default() }
+        Self { key, identity, authority, address, joined_ms, load: CachePadded::default() }
     }
 
     /// A number that no other endpoint of this process has or had: what workers keep their connections under.
@@ -51,7 +60,13 @@ impl Endpoint {
         self.address
     }
 
+    /// When it joined those who were there, in milliseconds on the balancer's clock; none if it is one of those.
+    pub fn joined_ms(&self) -> Option<u64> {
+        self.joined_ms
+    }
+
     /// Requests that are with it now, over all workers.
+    #[inline]
     pub fn in_flight(&self) -> u64 {
         // `finished` first: a request that ends between the two reads then counts as in flight, and the
         // difference never goes below zero.
@@ -62,6 +77,24 @@ impl Endpoint {
     /// Requests that were ever given to it.
     pub fn requests(&self) -> u64 {
         self.load.started.load(Ordering::Relaxed)
+    }
+
+    /// Its failures of late.
+    #[inline]
+    pub fn trouble(&self) -> &Trouble {
+        &self.load.trouble
+    }
+
+    /// How long its answers take.
+    #[inline]
+    pub fn latency(&self) -> &Latency {
+        &self.load.latency
+    }
+
+    /// What it says of its load.
+    #[inline]
+    pub fn report(&self) -> &Report {
+        &self.load.report
     }
 }
 

@@ -13,13 +13,19 @@ pub struct Roster {
 }
 
 impl Roster {
-    /// The endpoint of this identity: the known one with its load, else a new one that goes by this authority.
-    pub fn endpoint(&mut self, identity: &Identity, authority: Option<&str>) -> Arc<Endpoint> {
+    /// The endpoint of this identity: the known one with its load, else a new one that goes by this authority and joins
+    /// those who are there at this time, if it does.
+    pub fn endpoint(
+        &mut self,
+        identity: &Identity,
+        authority: Option<&str>,
+        joined_ms: Option<u64>,
+    ) -> Arc<Endpoint> {
         if let Some(known) = self.endpoints.get(identity) {
             return Arc::clone(known);
         }
         self.made += 1;
-        let made = Arc::new(Endpoint::new(self.made, identity.clone(), authority));
+        let made = Arc::new(Endpoint::new(self.made, identity.clone(), authority, joined_ms));
         self.endpoints.insert(identity.clone(), Arc::clone(&made));
         made
     }

@@ -76,7 +76,7 @@ fn default_backend(
             None if registries.is_empty() => "the given upstreams".to_owned(),
             None => "any service".to_owned(),
         },
-        strategy: super::StrategyName::default(),
+        choosing: super::Choosing::default(),
         servers: upstreams.iter().map(server).collect(),
         instances: match service {
             Some(query) => Instances::Query(query.clone()),

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use berth_http1::forward::{Downstream, must_unchunk, passes_unchanged, write_response};
 use berth_http1::{Body, FieldEdits, ResponseHead};
@@ -17,6 +18,7 @@ use super::shared::Worker;
 use super::stream::Stream;
 use super::view::{Candidates, Chosen, Routed};
 use crate::routing::LiveRoute;
+use crate::telemetry::Side;
 
 /// How often a request is sent again after an endpoint took it and died. A request that kills its server must
 /// not be carried through all of them.
@@ -56,7 +58,7 @@ async fn send_routed(
     let mut candidates = Candidates::of(routed);
     let (mut tried, mut unanswered, mut resending, mut distrusted) = (false, 0, false, false);
     loop {
-        let Some(chosen) = first.take().or_else(|| candidates.next()) else {
+        let Some(chosen) = first.take().or_else(|| candidates.next(worker)) else {
             return Err(match (!tried, unanswered) {
                 (true, _) => Failure::NoEndpoint,
                 (false, 0) if distrusted => Failure::AllDistrusted,
@@ -68,10 +70,18 @@ async fn send_routed(
             worker.cells.resent.add(1);
         }
         let place = chosen.place();
+        let begun = routed.view.backends[place.0].chooser.times_answers().then(Instant::now);
         record.chosen(chosen.address());
         let endpoint = InFlight::begin(chosen);
-        match on_endpoint(worker, routed.route(), client, request, &endpoint, record).await {
-            Ok((upstream, answer)) => return Ok(Answered { endpoint, upstream, answer }),
+        let outcome = on_endpoint(worker, routed.route(), client, request, &endpoint, record).await;
+        if outcome.as_ref().is_err_and(|failure| failure.side() == Side::Upstream) {
+            endpoint.trouble().failed(worker.now_ms());
+        }
+        match outcome {
+            Ok((upstream, answer)) => {
+                note_answer(worker, &endpoint, record, begun);
+                return Ok(Answered { endpoint, upstream, answer });
+            }
             Err(Failure::Connect(cause)) => {
                 worker.cells.connect_failed.add(1);
                 tracing::debug!(endpoint = %endpoint.identity(), %cause, "connect failed");
@@ -91,6 +101,22 @@ async fn send_routed(
         }
         candidates.failed(place);
         tried = true;
+    }
+}
+
+/// What an answer says of its endpoint's load. One with a status from 500 up is a failure.
+#[inline]
+fn note_answer(worker: &Worker, endpoint: &Endpoint, record: &Record, begun: Option<Instant>) {
+    let now_ms = worker.now_ms();
+    if let Some(load) = record.load() {
+        endpoint.report().note(now_ms, load);
+    }
+    if record.status() >= 500 {
+        return endpoint.trouble().failed(now_ms);
+    }
+    endpoint.trouble().answered(now_ms);
+    if let Some(begun) = begun {
+        endpoint.latency().note(now_ms, u32::try_from(begun.elapsed().as_micros()).unwrap_or(u32::MAX));
     }
 }
 
@@ -302,6 +328,9 @@ impl Wait<'_> {
         let mut answer = AnswerBody::new(Body::of(head.body), unchunk, head.keep_alive, keep_alive);
         let length = head.bytes.len();
         self.record.answered(head.status);
+        if let Some(load) = head.load {
+            self.record.reports(load);
+        }
         let outlet = &mut self.client.outlet;
         let sent = if self.edits.is_none() && passes_unchanged(head, client) {
             let taken = answer.take(&bytes[length..]).map_err(Failure::BadAnswer)?;

@@ -180,7 +180,7 @@ fn parse(client: &mut Client, worker: &Worker, bytes: &[u8]) -> Result<Option<Re
     let line = worker.access_log.is_some().then(|| LoggedLine::of(&head, entropy));
     let view = worker.view();
     let (via, trusted) = (view.general.via, view.general.trusts(client.peer_address));
-    let routed = match Routed::find(view, &head) {
+    let routed = match Routed::find(view, &head, client.peer_address) {
         Ok(routed) => routed,
         Err(Ambiguous) => return Err(ambiguous(&head, line)),
     };

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::reply::reason_of;
 use super::request::Request;
+use super::shared::Worker;
 use super::view::{Candidates, Chosen, Routed};
 use crate::routing::{Action, Fixed, Placeholder, Template};
 
@@ -30,15 +31,15 @@ pub(crate) struct Told {
 
 /// Decides what is to be done with a request.
 #[inline]
-pub(crate) fn decide(request: &Request) -> Decision {
+pub(crate) fn decide(worker: &Worker, request: &Request) -> Decision {
     match request.routed.as_ref().map(|routed| (routed, &routed.route().action)) {
         None | Some((_, Action::Forward(_))) => Decision::Forward(None),
-        Some((routed, action)) => decide_otherwise(request, routed, action),
+        Some((routed, action)) => decide_otherwise(worker, request, routed, action),
     }
 }
 
 #[cold]
-fn decide_otherwise(request: &Request, routed: &Routed, action: &Action) -> Decision {
+fn decide_otherwise(worker: &Worker, request: &Request, routed: &Routed, action: &Action) -> Decision {
     let told = match action {
         Action::Forward(_) => return Decision::Forward(None),
         Action::Respond(fixed) => respond(fixed),
@@ -46,7 +47,7 @@ fn decide_otherwise(request: &Request, routed: &Routed, action: &Action) -> Deci
             redirect(*permanent, &[routed.location.as_deref().unwrap_or_default().as_bytes()])
         }
         Action::Redirect { permanent, .. } => {
-            let chosen = Candidates::of(routed).next();
+            let chosen = Candidates::of(routed).next(worker);
             let target = request.upload.target();
             // An upgrade cannot be sent elsewhere, nor can the `*` of OPTIONS: no URL asks for it.
             let may_go = request.upgrade.is_none() && target != b"*";
@@ -55,7 +56,7 @@ fn decide_otherwise(request: &Request, routed: &Routed, action: &Action) -> Deci
                 None => return Decision::Forward(chosen),
             }
         }
-        Action::Pick(_) => match Candidates::of(routed).next() {
+        Action::Pick(_) => match Candidates::of(routed).next(worker) {
             Some(chosen) => pick(&chosen),
             None => return Decision::Forward(None),
         },

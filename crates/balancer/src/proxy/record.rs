@@ -18,11 +18,12 @@ pub(crate) struct Record {
     status: u16,
     begun: bool,
     bytes: u64,
+    load: Option<f32>,
 }
 
 impl Record {
     pub(crate) fn begin() -> Self {
-        Self { started: Instant::now(), endpoint: None, status: 0, begun: false, bytes: 0 }
+        Self { started: Instant::now(), endpoint: None, status: 0, begun: false, bytes: 0, load: None }
     }
 
     /// The endpoint that the request is with now.
@@ -33,6 +34,22 @@ impl Record {
     /// The final answer's head has been read.
     pub(crate) fn answered(&mut self, status: u16) {
         self.status = status;
+    }
+
+    /// The status of the final answer, once its head has been read.
+    pub(crate) fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The endpoint says this of its load. What is no number says nothing.
+    #[cold]
+    pub(crate) fn reports(&mut self, load: &[u8]) {
+        self.load = std::str::from_utf8(load).ok().and_then(|load| load.parse().ok());
+    }
+
+    /// What the endpoint says of its load, from 0 to 1.
+    pub(crate) fn load(&self) -> Option<f32> {
+        self.load
     }
 
     /// Its first bytes have gone to the client.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use berth_http1::{Limits, Lines};
 use berth_model::Scheme;
-use berth_pick::Endpoint;
+use berth_pick::{Ask, Endpoint};
 use fastrand::Rng;
 use tokio::sync::Notify;
 
@@ -60,6 +60,7 @@ pub(crate) struct Worker {
     /// What every head is read by, from the view.
     pub(crate) reading: Cell<Reading>,
     random: RefCell<Rng>,
+    now_ms: Cell<u64>,
 }
 
 /// What heads are read by before it is known which route they take.
@@ -107,6 +108,7 @@ impl Worker {
             reading: Cell::new(Reading::of(&view)),
             view: RefCell::new(view),
             random: RefCell::new(Rng::new()),
+            now_ms: Cell::new(published.now_ms()),
             published,
         }
     }
@@ -146,6 +148,23 @@ impl Worker {
             let name = endpoint.authority().unwrap_or_default();
             tracing::warn!(endpoint = %endpoint.address(), name, %cause, "TLS to the upstream failed");
         }
+    }
+
+    /// The balancer's clock as of the last tick, by which loads are told.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.now_ms.get()
+    }
+
+    /// The balancer's clock moves on.
+    pub(crate) fn tick(&self) {
+        self.now_ms.set(self.published.now_ms());
+    }
+
+    /// Chooses by what is known here and now.
+    #[inline]
+    pub(crate) fn ask<T>(&self, key: u64, tried: &[usize], choose: impl FnOnce(&mut Ask<'_>) -> T) -> T {
+        let mut rng = self.random.borrow_mut();
+        choose(&mut Ask { now_ms: self.now_ms(), rng: &mut rng, key, tried })
     }
 
     /// The general deadlines of a request's steps.

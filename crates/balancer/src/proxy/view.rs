@@ -1,11 +1,13 @@
+use std::net::IpAddr;
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use berth_http1::RequestHead;
-use berth_pick::{Endpoint, Strategy};
+use berth_pick::{Ask, Endpoint};
 use berth_route::Ambiguous;
 
+use super::shared::Worker;
 use crate::routing::{LiveRoute, PublicUrl};
 use crate::upstreams::Snapshot;
 
@@ -20,6 +22,8 @@ pub(crate) struct Routed {
     route: usize,
     /// The backend that the request goes to first.
     pub(crate) backend: usize,
+    /// What keeps the client or the request to an endpoint, where the backend goes by it.
+    key: u64,
     /// Where `redirect_to` sends the client.
     pub(crate) location: Option<Box<str>>,
 }
@@ -30,10 +34,11 @@ impl Routed {
     /// # Errors
     /// The route depends on who reads the path.
     #[inline]
-    pub(crate) fn find(view: View, head: &RequestHead<'_>) -> Result<Option<Self>, Ambiguous> {
+    pub(crate) fn find(view: View, head: &RequestHead<'_>, peer: IpAddr) -> Result<Option<Self>, Ambiguous> {
         let Some(route) = view.routes.find(head)? else { return Ok(None) };
         let backend = view.routes.get(route).backend(head);
-        Ok(Some(Self { view, route, backend, location: None }))
+        let key = view.backends.get(backend).map_or(0, |backend| backend.chooser.choosing.key_of(head, peer));
+        Ok(Some(Self { view, route, backend, key, location: None }))
     }
 
     #[inline]
@@ -68,9 +73,9 @@ enum Hold {
 impl Chosen {
     /// Chooses an endpoint of this backend that is not among `tried`.
     #[inline]
-    pub(crate) fn next(view: &View, backend: usize, tried: &[usize]) -> Option<Self> {
+    pub(crate) fn next(view: &View, backend: usize, ask: &mut Ask<'_>) -> Option<Self> {
         let chooses = &view.backends[backend];
-        let index = chooses.strategy.choose(&chooses.set, tried)?;
+        let index = chooses.chooser.choose(&chooses.set, ask)?;
         Some(Self { hold: Hold::View(Rc::clone(view)), backend, index })
     }
 
@@ -114,9 +119,11 @@ impl<'a> Candidates<'a> {
 
     /// The next one, which is none of those before.
     #[inline]
-    pub(crate) fn next(&mut self) -> Option<Chosen> {
+    pub(crate) fn next(&mut self, worker: &Worker) -> Option<Chosen> {
         loop {
-            if let Some(chosen) = Chosen::next(&self.routed.view, self.backend, &self.tried) {
+            let (key, tried) = (self.routed.key, &self.tried);
+            let chosen = worker.ask(key, tried, |ask| Chosen::next(&self.routed.view, self.backend, ask));
+            if let Some(chosen) = chosen {
                 return Some(chosen);
             }
             if !self.give_up() {

@@ -231,6 +231,7 @@ async fn tick(worker: Rc<Worker>, ticks: Arc<Notify>) {
     loop {
         ticks.notified().await;
         worker.deadlines.tick(Instant::now());
+        worker.tick();
         // Also without requests the newest snapshot is taken up.
         let view = worker.view();
         worker.pool.reap(worker.deadlines.now_ms(), view.general.timeouts.upstream_idle);

@@ -8,10 +8,12 @@ use berth_route::Rule;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+mod choosing;
 mod general;
 mod routes;
 mod upstream;
 
+pub use choosing::{Choosing, HashBy};
 pub use general::{Millis, ProxySettings, Timeouts};
 pub(crate) use routes::{Edits, LiveRoute, Routes, StepTimeouts, split_query};
 pub use upstream::Upstream;
@@ -212,7 +214,7 @@ pub struct Backend {
     /// What clients are told about when nobody serves: `service web@1.x`, `backend api_servers`.
     pub subject: String,
     /// How endpoints are chosen.
-    pub strategy: StrategyName,
+    pub choosing: Choosing,
     /// Servers that the file names.
     pub servers: Vec<Server>,
     /// Instances that registries list.
@@ -310,10 +312,5 @@ impl StrategyName {
             StrategyName::ConsistentHash => "consistent_hash",
             StrategyName::Load => "load",
         }
-    }
-
-    /// Whether it can be used already; else a backend takes turns.
-    pub fn is_built(self) -> bool {
-        self == StrategyName::RoundRobin
     }
 }

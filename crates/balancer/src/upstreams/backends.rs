@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use berth_model::{Identity, Instance, Invalid, ServiceName};
-use berth_pick::{Endpoint, Roster, RoundRobin, Set, Strategy};
+use berth_pick::{Eligible, Endpoint, Roster, Set};
 use berth_route::Rule;
 use tracing::warn;
 
 use super::members::Member;
-use super::published::LiveBackend;
+use super::published::{LiveBackend, LiveChooser};
 use super::{Plan, SourceId};
-use crate::routing::{Instances, PublicUrl};
+use crate::routing::{Backend, Choosing, Instances, PublicUrl};
 
 /// The key of an instance's meta that says where clients reach it without us.
 const PUBLIC_URL: &str = "public_url";
@@ -89,54 +89,80 @@ struct Wishes {
     rules: Vec<Rule>,
 }
 
+/// A backend that wants an instance.
+struct Wanted {
+    place: usize,
+    weight: u16,
+    /// Where clients reach it without us.
+    public: Option<PublicUrl>,
+}
+
 /// What a backend is going to have.
 #[derive(Default)]
 struct Draft {
-    endpoints: Vec<(Arc<Endpoint>, Option<PublicUrl>)>,
+    endpoints: Vec<(Eligible, Option<PublicUrl>)>,
 }
 
 impl Draft {
-    fn add(&mut self, endpoint: &Arc<Endpoint>, public: Option<PublicUrl>) {
-        self.endpoints.push((Arc::clone(endpoint), public));
+    fn add(&mut self, endpoint: &Arc<Endpoint>, weight: u16, public: Option<PublicUrl>) {
+        self.endpoints.push((Eligible { endpoint: Arc::clone(endpoint), weight }, public));
     }
 
     /// The backend that follows this one; the same if nothing has changed.
     fn follow(self, before: &Arc<LiveBackend>) -> Arc<LiveBackend> {
         let is_same = before.set.len() == self.endpoints.len() && {
-            let before: HashMap<u64, Option<&PublicUrl>> = before
+            let before: HashMap<u64, (u16, Option<&PublicUrl>)> = before
                 .set
                 .endpoints()
                 .iter()
                 .enumerate()
-                .map(|(index, endpoint)| (endpoint.key(), before.public_url(index)))
+                .map(|(index, endpoint)| {
+                    (endpoint.key(), (before.set.weight(index), before.public_url(index)))
+                })
                 .collect();
-            self.endpoints
-                .iter()
-                .all(|(endpoint, public)| before.get(&endpoint.key()) == Some(&public.as_ref()))
+            self.endpoints.iter().all(|(eligible, public)| {
+                before.get(&eligible.endpoint.key()) == Some(&(eligible.weight, public.as_ref()))
+            })
         };
         if is_same {
             return Arc::clone(before);
         }
-        let eligible: Vec<_> = self.endpoints.iter().map(|(endpoint, _)| Arc::clone(endpoint)).collect();
-        let set = before.strategy.arrange(&before.set, &eligible);
+        let eligible: Vec<Eligible> = self.endpoints.iter().map(|(eligible, _)| eligible.clone()).collect();
+        let set = before.chooser.chooser.arrange(&before.set, &eligible);
         let mut urls: HashMap<u64, PublicUrl> = self
             .endpoints
             .into_iter()
-            .filter_map(|(endpoint, public)| Some((endpoint.key(), public?)))
+            .filter_map(|(eligible, public)| Some((eligible.endpoint.key(), public?)))
             .collect();
         let public = if urls.is_empty() {
             Vec::new()
         } else {
             set.endpoints().iter().map(|endpoint| urls.remove(&endpoint.key())).collect()
         };
-        let (strategy, subject) = (Arc::clone(&before.strategy), Arc::clone(&before.subject));
-        Arc::new(LiveBackend::new(set, strategy, subject, public))
+        let (chooser, subject) = (Arc::clone(&before.chooser), Arc::clone(&before.subject));
+        Arc::new(LiveBackend::new(set, chooser, subject, public))
     }
 }
 
-fn nobody(subject: &str, entropy: u64) -> Arc<LiveBackend> {
-    let strategy = Arc::new(RoundRobin::starting_at(entropy));
-    Arc::new(LiveBackend::new(Set::default(), strategy, subject.into(), Vec::new()))
+fn nobody(subject: &str, choosing: &Choosing, entropy: u64) -> Arc<LiveBackend> {
+    let chooser = Arc::new(LiveChooser::new(choosing, entropy));
+    Arc::new(LiveBackend::new(Set::default(), chooser, subject.into(), Vec::new()))
+}
+
+/// A backend that goes on under another plan.
+fn follow(before: &Arc<LiveBackend>, backend: &Backend, entropy: u64) -> Arc<LiveBackend> {
+    let is_same = backend.choosing == before.chooser.choosing;
+    if is_same && *before.subject == *backend.subject {
+        return Arc::clone(before);
+    }
+    let (chooser, set) = if is_same {
+        (Arc::clone(&before.chooser), &before.set)
+    } else {
+        (Arc::new(LiveChooser::new(&backend.choosing, entropy)), &Set::default())
+    };
+    let set = chooser.chooser.arrange(set, &before.eligible());
+    // Public URLs are laid out with the endpoints, which follows.
+    Arc::new(LiveBackend::new(set, chooser, backend.subject.as_str().into(), Vec::new()))
 }
 
 impl Backends {
@@ -186,22 +212,24 @@ impl Backends {
                     self.by_server.entry(*source).or_default().push((place, server));
                 }
             }
+            let entropy = self.entropy.wrapping_add(place as u64);
             self.planned.push(match known.get(&backend.name) {
-                Some(before) if *before.subject == *backend.subject => Arc::clone(before),
-                Some(before) => Arc::new(LiveBackend::new(
-                    before.strategy.arrange(&before.set, before.set.endpoints()),
-                    Arc::clone(&before.strategy),
-                    backend.subject.as_str().into(),
-                    Vec::new(),
-                )),
-                None => nobody(&backend.subject, self.entropy.wrapping_add(place as u64)),
+                Some(before) => follow(before, backend, entropy),
+                None => nobody(&backend.subject, &backend.choosing, entropy),
             });
         }
     }
 
     /// Lays out all sets. Members that no backend wants are taken out of the list. True if there are other
     /// advertised routes than before.
-    pub(super) fn lay_out(&mut self, members: &mut BTreeMap<Identity, Member>, roster: &mut Roster) -> bool {
+    ///
+    /// Endpoints that are new join at this time; those that were there when it began have none.
+    pub(super) fn lay_out(
+        &mut self,
+        members: &mut BTreeMap<Identity, Member>,
+        roster: &mut Roster,
+        now_ms: Option<u64>,
+    ) -> bool {
         let mut drafts: Vec<Draft> = self.planned.iter().map(|_| Draft::default()).collect();
         let mut claims: BTreeMap<String, (Rule, BTreeSet<ServiceName>, Draft)> = BTreeMap::new();
         let mut troubles = BTreeSet::new();
@@ -217,18 +245,18 @@ impl Backends {
             let source = member.sources.first();
             let name = source.and_then(|source| self.plan.servers.get(source)?.authority());
             // Made for whoever drains as well: its load goes on.
-            let endpoint = roster.endpoint(identity, name.as_deref());
+            let endpoint = roster.endpoint(identity, name.as_deref(), now_ms);
             for rule in wishes.rules {
                 let claim = claims.entry(rule.to_string());
                 let (_, services, draft) = claim.or_insert_with(|| (rule, BTreeSet::new(), Draft::default()));
                 services.insert(instance.service.clone());
                 if !member.draining {
-                    draft.add(&endpoint, public.clone());
+                    draft.add(&endpoint, instance.weight, public.clone());
                 }
             }
             if !member.draining {
-                for (place, public) in wanted {
-                    drafts[place].add(&endpoint, public);
+                for Wanted { place, weight, public } in wanted {
+                    drafts[place].add(&endpoint, weight, public);
                 }
             }
             true
@@ -256,40 +284,43 @@ impl Backends {
             }
             let subject = format!("the route {key}");
             let known = before.remove(&key).map(|known| known.backend);
-            let known = known.unwrap_or_else(|| nobody(&subject, self.entropy));
+            let known = known.unwrap_or_else(|| nobody(&subject, &Choosing::default(), self.entropy));
             self.advertised.insert(key, Advertised { rule, backend: draft.follow(&known) });
         }
         changed
     }
 
-    /// The backends that want an instance, with where clients reach it.
+    /// The backends that want an instance.
     fn places(
         &self,
         instance: &Instance,
         sources: &[SourceId],
         wants_all: bool,
         public: Option<&PublicUrl>,
-        wanted: &mut Vec<(usize, Option<PublicUrl>)>,
+        wanted: &mut Vec<Wanted>,
     ) {
         for (place, server) in sources.iter().filter_map(|source| self.by_server.get(source)).flatten() {
             // Two names of one server are one endpoint.
-            if wanted.iter().all(|(known, _)| known != place) {
+            if wanted.iter().all(|known| known.place != *place) {
                 let server = &self.plan.routing.backends[*place].servers[*server];
-                wanted.push((*place, server.public_url.clone()));
+                let public = server.public_url.clone();
+                wanted.push(Wanted { place: *place, weight: server.weight, public });
             }
         }
         if instance.run == berth_model::Run::STATIC {
             return;
         }
+        let as_registered =
+            |place: &usize| Wanted { place: *place, weight: instance.weight, public: public.cloned() };
         for place in self.by_service.get(&instance.service).into_iter().flatten() {
             if let Instances::Query(query) = &self.plan.routing.backends[*place].instances
                 && query.matches(instance)
             {
-                wanted.push((*place, public.cloned()));
+                wanted.push(as_registered(place));
             }
         }
         if wants_all && !instance.service.is_internal() {
-            wanted.extend(self.open.iter().map(|place| (*place, public.cloned())));
+            wanted.extend(self.open.iter().map(as_registered));
         }
     }
 

@@ -97,6 +97,8 @@ pub(crate) struct Upstreams {
     /// Those that are new.
     awaited: BTreeSet<SourceId>,
     warned: bool,
+    /// Whether all sources have spoken once.
+    is_settled: bool,
 }
 
 /// The first snapshot: all routes, and nobody behind them yet.
@@ -122,6 +124,7 @@ impl Upstreams {
             retiring: BTreeMap::new(),
             awaited: BTreeSet::new(),
             warned: false,
+            is_settled: false,
         }
     }
 
@@ -170,6 +173,7 @@ impl Upstreams {
                 let _ = told.send(Adopted { generation: self.published.generation(), silent });
             }
             if self.backends.plan().sources.keys().all(|source| self.heard.contains(source)) {
+                self.is_settled = true;
                 heard.send_replace(true);
             }
         }
@@ -235,7 +239,9 @@ impl Upstreams {
 
     fn publish(&mut self, replanned: bool) {
         let mut listed = self.members.list();
-        let rules_changed = self.backends.lay_out(&mut listed, &mut self.roster);
+        // Whoever is there from the beginning has a full share at once.
+        let joined_ms = self.is_settled.then(|| self.published.now_ms());
+        let rules_changed = self.backends.lay_out(&mut listed, &mut self.roster, joined_ms);
         if listed == self.listed && !replanned {
             return self.members.forget_last_words();
         }

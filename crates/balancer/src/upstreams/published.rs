@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
-use berth_pick::{Endpoint, RoundRobin, Set};
+use berth_pick::{Ask, Chooser, Eligible, Endpoint, Set, Strategy};
 
-use crate::routing::{ProxySettings, PublicUrl, Routes, StepTimeouts};
+use crate::routing::{Choosing, ProxySettings, PublicUrl, Routes, StepTimeouts};
 
 /// Routes, backends and all that workers go by at one moment, as the `upstreams` task published it.
 #[derive(Debug)]
@@ -21,13 +22,38 @@ pub(crate) struct Snapshot {
     pub(crate) timeouts: StepTimeouts,
 }
 
+/// How a backend chooses, with the turn that it has come to.
+#[derive(Debug)]
+pub(crate) struct LiveChooser {
+    pub(crate) choosing: Choosing,
+    pub(crate) chooser: Chooser,
+}
+
+impl LiveChooser {
+    pub(crate) fn new(choosing: &Choosing, entropy: u64) -> Self {
+        Self { choosing: choosing.clone(), chooser: choosing.chooser(entropy) }
+    }
+
+    /// The index of the endpoint that takes the next request.
+    #[inline]
+    pub(crate) fn choose(&self, set: &Set, ask: &mut Ask<'_>) -> Option<usize> {
+        self.chooser.choose(set, ask)
+    }
+
+    /// Whether it matters how long answers take.
+    #[inline]
+    pub(crate) fn times_answers(&self) -> bool {
+        self.chooser.strategy() == Strategy::PeakEwma
+    }
+}
+
 /// One backend at one moment.
 #[derive(Debug)]
 pub(crate) struct LiveBackend {
     /// Whom to choose from.
     pub(crate) set: Set,
-    /// How to choose; the same in every snapshot.
-    pub(crate) strategy: Arc<RoundRobin>,
+    /// How to choose; the same in every snapshot, unless the operator decides otherwise.
+    pub(crate) chooser: Arc<LiveChooser>,
     /// Whom clients are told about when there is nobody: `service web@1.x`.
     pub(crate) subject: Arc<str>,
     /// Where clients reach each endpoint of the set without us; empty if none has such a place.
@@ -37,11 +63,22 @@ pub(crate) struct LiveBackend {
 impl LiveBackend {
     pub(crate) fn new(
         set: Set,
-        strategy: Arc<RoundRobin>,
+        chooser: Arc<LiveChooser>,
         subject: Arc<str>,
         public: Vec<Option<PublicUrl>>,
     ) -> Self {
-        Self { set, strategy, subject, public }
+        Self { set, chooser, subject, public }
+    }
+
+    /// Its endpoints with their weights.
+    pub(crate) fn eligible(&self) -> Vec<Eligible> {
+        let endpoints = self.set.endpoints().iter().enumerate();
+        endpoints
+            .map(|(index, endpoint)| Eligible {
+                endpoint: Arc::clone(endpoint),
+                weight: self.set.weight(index),
+            })
+            .collect()
     }
 
     /// Where clients reach this endpoint of the set without us.
@@ -62,6 +99,8 @@ impl Snapshot {
 /// The newest snapshot: written by the `upstreams` task, read by all workers.
 #[derive(Debug)]
 pub(crate) struct Published {
+    /// When the balancer's clock began.
+    begun: Instant,
     generation: AtomicU64,
     // Taken by a worker only when the generation has changed.
     current: Mutex<Arc<Snapshot>>,
@@ -69,7 +108,13 @@ pub(crate) struct Published {
 
 impl Published {
     pub(crate) fn new(first: Snapshot) -> Self {
-        Self { generation: AtomicU64::new(first.generation), current: Mutex::new(Arc::new(first)) }
+        let generation = AtomicU64::new(first.generation);
+        Self { begun: Instant::now(), generation, current: Mutex::new(Arc::new(first)) }
+    }
+
+    /// Milliseconds on the balancer's clock, by which loads are told.
+    pub(crate) fn now_ms(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Replaces the snapshot for all workers; each takes it up with its next request or tick.

@@ -12,7 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{Followed, Plan, Published, Replan, Said, Upstreams, nobody};
 use crate::config::default_routing;
 use crate::proxy::{ProxySettings, Timeouts};
-use crate::routing::{Action, Backend, Instances, Policy, Route, Routing, Server, StrategyName, Target};
+use crate::routing::{Action, Backend, Choosing, Instances, Policy, Route, Routing, Server, Target};
 use crate::tls::UpstreamTls;
 
 const REVISION: Revision = Revision { epoch: 1, sequence: 1 };
@@ -182,7 +182,7 @@ fn backend(query: &str) -> Backend {
     Backend {
         name: query.into(),
         subject: query.into(),
-        strategy: StrategyName::default(),
+        choosing: Choosing::default(),
         servers: Vec::<Server>::new(),
         instances: Instances::Query(query.parse().unwrap()),
     }

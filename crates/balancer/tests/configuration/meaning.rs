@@ -21,7 +21,7 @@ fn the_example_is_what_it_looks_like() {
     assert_eq!(routing.backends[2].subject, "service web@^1");
     let own = &routing.backends[4];
     assert_eq!((own.servers[0].weight, own.servers[1].weight), (1, 3));
-    assert_eq!((own.strategy, own.subject.as_str()), (StrategyName::IpHash, "route /static/*"));
+    assert_eq!((own.choosing.strategy, own.subject.as_str()), (StrategyName::IpHash, "route /static/*"));
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn a_strategy_beside_a_backend_makes_one_for_the_route() {
     let routing = settings(text).routing;
     assert_eq!(routing.backends.len(), 2);
     assert_eq!(routing.backends[1].name, "/b");
-    assert_eq!(routing.backends[1].strategy, StrategyName::Random);
+    assert_eq!(routing.backends[1].choosing.strategy, StrategyName::Random);
     assert_eq!(routing.backends[1].servers, routing.backends[0].servers);
     assert_eq!(routing.backends[0].instances, Instances::Query("web".parse().unwrap()));
 }

@@ -28,14 +28,17 @@ fn text(bytes: &[u8]) -> &str {
 #[test]
 fn check_says_that_a_file_is_right() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), "threads: ${WIDTH_OF_A_TEST}\nroutes: [{service: web, strategy: random}]\n")
-        .unwrap();
+    std::fs::write(
+        file.path(),
+        "threads: ${WIDTH_OF_A_TEST}\nroutes: [{service: web}]\nbackends: {spare: {service: x}}\n",
+    )
+    .unwrap();
     let path = file.path().to_str().unwrap();
     for arguments in [["check", "-c", path], ["-c", path, "check"], ["validate", "--config", path]] {
         let output = run(&arguments, "");
         assert_eq!(output.status.code(), Some(0), "{output:?}");
-        assert_eq!(text(&output.stdout), format!("{path} is valid: 1 route, 1 backend\n"));
-        let warning = format!("{path}:2:35: warning: the strategy `random` is not built yet");
+        assert_eq!(text(&output.stdout), format!("{path} is valid: 1 route, 2 backends\n"));
+        let warning = format!("{path}:3:12: warning: no route uses the backend `spare`");
         assert!(text(&output.stderr).starts_with(&warning), "{output:?}");
     }
 }

@@ -16,6 +16,7 @@ pub(crate) fn text(schema: &Value) -> String {
         ("Servers", "Server"),
         ("`respond`", "Respond"),
         ("`split_by`", "SplitBy"),
+        ("`hash_by`", "HashBy"),
         ("`request_headers` and `response_headers`", "HeaderEdits"),
     ] {
         let part = schema["$defs"].get(name).unwrap_or_else(|| panic!("no {name} in the schema"));
@@ -59,6 +60,7 @@ fn kind(key: &Map<String, Value>) -> String {
             "Backend" => "[backend](#backends)".to_owned(),
             "Server" => "[server](#servers)".to_owned(),
             "Respond" => "[answer](#respond)".to_owned(),
+            "HashBy" => "[key](#hash_by)".to_owned(),
             "SplitBy" => "[key](#split_by)".to_owned(),
             "HeaderEdits" => "[changes](#request_headers-and-response_headers)".to_owned(),
             other => panic!("no words for {other}"),

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use berth_balancer::config::{
-    Action, Backend, Fixed, Instances, Placeholder, Policy, Route, Routing, Server, Settings, SplitKey,
-    StrategyName, Target, Template, Upstream,
+    Action, Backend, Choosing, Fixed, Instances, Placeholder, Policy, Route, Routing, Server, Settings,
+    SplitKey, Target, Template, Upstream,
 };
 use berth_model::Scheme;
 use berth_route::Rule;
@@ -32,7 +32,7 @@ pub(crate) fn backend(name: &str, servers: Vec<Server>) -> Backend {
     Backend {
         name: name.into(),
         subject: format!("backend {name}"),
-        strategy: StrategyName::default(),
+        choosing: Choosing::default(),
         servers,
         instances: Instances::None,
     }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
-use super::spot::{Named, OneOrMany, ServiceQuery, SizeOrNone, Spot, Text, Time, Url};
+use super::spot::{Factor, Named, OneOrMany, ServiceQuery, SizeOrNone, Spot, Text, Time, Url};
 use crate::config::StrategyName;
 
 /// A route: which requests it is for, and what happens to them. It has exactly one destination: `backend`, a backend
@@ -51,6 +51,16 @@ pub(super) struct RouteKeys {
     /// own way.
     #[schemars(extend("default" = "round_robin"))]
     pub(super) strategy: Option<Spot<StrategyName>>,
+    /// What `consistent_hash` goes by; without it, or if a request does not have it, by the client's address.
+    pub(super) hash_by: Option<Spot<HashByKeys>>,
+    /// `ip_hash` and `consistent_hash` go on to another endpoint if one has more than so many times the mean of requests
+    /// under way.
+    #[schemars(with = "Option<Factor>")]
+    pub(super) bounded_load: Option<Spot<String>>,
+    /// How long an endpoint that joins later takes to reach its full share; 10s for the strategies that go by load, else
+    /// 0s.
+    #[schemars(with = "Option<Time>")]
+    pub(super) slow_start: Option<Spot<String>>,
     /// Whether the balancer carries the request, or sends the client to the endpoint's public URL.
     #[schemars(extend("default" = "proxy"))]
     pub(super) mode: Option<Spot<ModeKey>>,
@@ -98,9 +108,19 @@ pub(super) struct RouteKeys {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename = "Backend")]
 pub(super) struct BackendKeys {
-    /// How an endpoint is chosen. One that is not built yet warns and runs as `round_robin`.
+    /// How an endpoint is chosen.
     #[schemars(extend("default" = "round_robin"))]
     pub(super) strategy: Option<Spot<StrategyName>>,
+    /// What `consistent_hash` goes by; without it, or if a request does not have it, by the client's address.
+    pub(super) hash_by: Option<Spot<HashByKeys>>,
+    /// `ip_hash` and `consistent_hash` go on to another endpoint if one has more than so many times the mean of requests
+    /// under way.
+    #[schemars(with = "Option<Factor>")]
+    pub(super) bounded_load: Option<Spot<String>>,
+    /// How long an endpoint that joins later takes to reach its full share; 10s for the strategies that go by load, else
+    /// 0s.
+    #[schemars(with = "Option<Time>")]
+    pub(super) slow_start: Option<Spot<String>>,
     /// Servers, each a URL or a mapping.
     pub(super) servers: Option<Spot<Vec<Spot<ServerEntry>>>>,
     /// The service whose instances are endpoints, such as `web@1.x`.
@@ -170,6 +190,20 @@ pub(super) struct SplitByKeys {
     pub(super) header: Option<Spot<String>>,
     /// The name of a cookie.
     pub(super) cookie: Option<Spot<String>>,
+}
+
+/// What of a request decides which endpoint it always goes to: exactly one of these.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "HashBy")]
+pub(super) struct HashByKeys {
+    /// The name of a field of requests.
+    pub(super) header: Option<Spot<String>>,
+    /// The name of a cookie.
+    pub(super) cookie: Option<Spot<String>>,
+    /// The name of a parameter of the query.
+    pub(super) query: Option<Spot<String>>,
+    /// `true`: the path.
+    pub(super) path: Option<Spot<bool>>,
 }
 
 /// Changes to the fields of a message.

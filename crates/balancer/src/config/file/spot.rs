@@ -172,6 +172,8 @@ kinds! {
     Url, "URL", { "type": "string", "examples": ["http://localhost:3000", "https://example.org"] };
     /// `web@1.x`.
     ServiceQuery, "query", { "type": "string", "examples": ["web", "web@1.x"] };
+    /// `1.25`.
+    Factor, "number", { "type": ["number", "string"], "examples": [1.25, 1.5] };
     /// `10.0.0.0/8`.
     Network, "network", { "type": "string", "examples": ["10.0.0.0/8"] };
     /// Anything.

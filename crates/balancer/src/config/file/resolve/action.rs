@@ -2,6 +2,7 @@ use berth_http1::FieldEdits;
 use berth_route::is_token;
 
 use super::backends::{Backends, Parts};
+use super::choosing::ChoosingKeys;
 use super::read;
 use crate::config::file::problem::{Report, quoted};
 use crate::config::file::route_keys::{ModeKey, RespondKeys, RouteKeys, SplitByKeys};
@@ -27,7 +28,7 @@ pub(super) enum Destination<'k> {
 /// The one destination of a route.
 pub(super) fn destination<'k>(keys: &'k Spot<RouteKeys>, report: &mut Report<'_>) -> Option<Destination<'k>> {
     let own = Parts {
-        strategy: keys.strategy.as_ref(),
+        choosing: (&keys.value).into(),
         servers: keys.servers.as_ref(),
         service: keys.service.as_ref(),
         docker_image: keys.docker_image.as_ref(),
@@ -80,9 +81,11 @@ pub(super) fn read_action(
         }
         Destination::Named(name) => {
             let named = backends.named(name, report)?;
-            Target::Backend(match &keys.strategy {
-                Some(strategy) => backends.variant(named, strategy, rule, report),
-                None => named,
+            let choosing = ChoosingKeys::from(&keys.value);
+            Target::Backend(if choosing.places().next().is_some() {
+                backends.variant(named, choosing, rule, report)
+            } else {
+                named
             })
         }
         Destination::Own(parts) => Target::Backend(backends.own(*parts, keys.place, rule, report)?),

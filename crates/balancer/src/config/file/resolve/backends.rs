@@ -5,8 +5,9 @@ use crate::config::file::keys::FileKeys;
 use crate::config::file::problem::{Report, quoted, suggestion};
 use crate::config::file::route_keys::{BackendKeys, Ignored, ServerEntry};
 use crate::config::file::spot::{Place, Spot};
-use crate::config::{Backend, Instances, Server, StrategyName};
+use crate::config::{Backend, Choosing, Instances, Server};
 
+use super::choosing::ChoosingKeys;
 use super::{of, read, read_some};
 
 /// The longest name of a backend.
@@ -30,7 +31,7 @@ pub(super) struct Backends {
 /// What a backend is made of, in a route or by itself.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Parts<'k> {
-    pub(super) strategy: Option<&'k Spot<StrategyName>>,
+    pub(super) choosing: ChoosingKeys<'k>,
     pub(super) servers: Option<&'k Spot<Vec<Spot<ServerEntry>>>>,
     pub(super) service: Option<&'k Spot<String>>,
     pub(super) docker_image: Option<&'k Spot<Ignored>>,
@@ -39,7 +40,7 @@ pub(super) struct Parts<'k> {
 impl<'k> From<&'k BackendKeys> for Parts<'k> {
     fn from(keys: &'k BackendKeys) -> Self {
         Self {
-            strategy: keys.strategy.as_ref(),
+            choosing: keys.into(),
             servers: keys.servers.as_ref(),
             service: keys.service.as_ref(),
             docker_image: keys.docker_image.as_ref(),
@@ -106,7 +107,7 @@ impl Backends {
         let place = self.add(Backend {
             name: text.clone(),
             subject: format!("service {query}"),
-            strategy: StrategyName::default(),
+            choosing: Choosing::default(),
             servers: Vec::new(),
             instances: Instances::Query(query),
         });
@@ -130,16 +131,16 @@ impl Backends {
         Some(self.add(Backend { name: rule.to_owned(), subject, ..backend }))
     }
 
-    /// A named backend with another strategy, for one route.
+    /// A named backend that chooses in another way, for one route.
     pub(super) fn variant(
         &mut self,
         of: usize,
-        strategy: &Spot<StrategyName>,
+        keys: ChoosingKeys<'_>,
         rule: &str,
         report: &mut Report<'_>,
     ) -> usize {
-        let strategy = read_strategy(Some(strategy), report);
-        self.add(Backend { name: rule.to_owned(), strategy, ..self.all[of].clone() })
+        let choosing = keys.read(report);
+        self.add(Backend { name: rule.to_owned(), choosing, ..self.all[of].clone() })
     }
 
     fn add(&mut self, backend: Backend) -> usize {
@@ -164,7 +165,7 @@ fn read_backend(parts: Parts<'_>, place: Place, whom: &str, report: &mut Report<
     if let Some(image) = parts.docker_image {
         report.error(image.place, NO_DOCKER);
     }
-    let strategy = read_strategy(parts.strategy, report);
+    let choosing = parts.choosing.read(report);
     let service = read_some(parts.service, "service", str::parse, report);
     let mut servers = Vec::new();
     for entry in parts.servers.into_iter().flat_map(|servers| &servers.value) {
@@ -181,7 +182,7 @@ fn read_backend(parts: Parts<'_>, place: Place, whom: &str, report: &mut Report<
     Some(Backend {
         name: String::new(),
         subject: String::new(),
-        strategy,
+        choosing,
         servers,
         instances: service.map_or(Instances::None, Instances::Query),
     })
@@ -195,16 +196,4 @@ fn read_server(entry: &Spot<ServerEntry>, report: &mut Report<'_>) -> Option<Ser
     let upstream = read(&keys.url, "url", of("url", str::parse), report);
     let public_url = read_some(keys.public_url.as_ref(), "public_url", str::parse, report);
     Some(Server { upstream: upstream?, weight: keys.weight.unwrap_or(1), public_url })
-}
-
-fn read_strategy(key: Option<&Spot<StrategyName>>, report: &mut Report<'_>) -> StrategyName {
-    let Some(key) = key else { return StrategyName::default() };
-    let strategy = key.value;
-    if !strategy.is_built() {
-        report.warning(
-            key.place,
-            format!("the strategy `{}` is not built yet: round_robin runs in its place", strategy.as_str()),
-        );
-    }
-    strategy
 }

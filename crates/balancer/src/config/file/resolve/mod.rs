@@ -2,6 +2,7 @@
 
 mod action;
 mod backends;
+mod choosing;
 mod policy;
 mod routes;
 mod rule;

@@ -4,6 +4,7 @@ use berth_route::Rule;
 
 use super::action::{self, Destination};
 use super::backends::Backends;
+use super::choosing::ChoosingKeys;
 use super::{policy, rule};
 use crate::config::file::keys::FileKeys;
 use crate::config::file::problem::{Report, quoted};
@@ -77,14 +78,18 @@ fn check_combinations(keys: &RouteKeys, destination: &Destination<'_>, report: &
         _ => "",
     };
     if !split.is_empty() {
-        refuse(keys.strategy.as_ref().map(|key| key.place), "strategy", split);
+        for (key, place) in ChoosingKeys::from(keys).places() {
+            refuse(Some(place), key, split);
+        }
     } else if answers.is_empty() {
         refuse(keys.split_by.as_ref().map(|key| key.place), "split_by", "has no meaning without `split`");
     }
     let is_pick = keys.pick.as_ref().is_some_and(|pick| pick.value);
     let is_redirect = keys.mode.as_ref().is_some_and(|mode| mode.value == ModeKey::Redirect);
     if !answers.is_empty() {
-        refuse(keys.strategy.as_ref().map(|key| key.place), "strategy", answers);
+        for (key, place) in ChoosingKeys::from(keys).places() {
+            refuse(Some(place), key, answers);
+        }
         refuse(keys.split_by.as_ref().map(|key| key.place), "split_by", answers);
         refuse(keys.mode.as_ref().map(|key| key.place), "mode", answers);
         refuse(keys.pick.as_ref().map(|key| key.place), "pick", answers);
