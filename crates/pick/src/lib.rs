@@ -5,6 +5,7 @@
 //! load: a balancer that forgets at each change what it has under way sends the next burst to the wrong place.
 
 mod ask;
+mod chance;
 mod chooser;
 mod endpoint;
 mod hash;
@@ -16,6 +17,7 @@ mod strategy;
 mod trouble;
 
 pub use ask::Ask;
+pub use chance::Chance;
 pub use chooser::Chooser;
 pub use endpoint::{Endpoint, InFlight};
 pub use hash::hash;

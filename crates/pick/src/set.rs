@@ -106,7 +106,7 @@ impl Set {
     #[cold]
     fn is_ramped(&self, index: usize, ask: &mut Ask<'_>, favour: f32) -> bool {
         let ramp = self.ramp(index, ask.now_ms);
-        ramp >= 1.0 || ask.rng.f32() < ramp * favour
+        ramp >= 1.0 || ask.chance.fraction() < ramp * favour
     }
 
     /// The first that takes this request of those that `next` names; then any that was not tried.
@@ -132,7 +132,7 @@ impl Set {
     /// Any that was not tried, wherever the search for it begins.
     #[cold]
     pub(crate) fn any(&self, ask: &mut Ask<'_>) -> Option<usize> {
-        let (len, from) = (self.len(), ask.rng.usize(..self.len().max(1)));
+        let (len, from) = (self.len(), ask.chance.below(self.len().max(1)));
         (0..len).map(|step| (from + step) % len).find(|index| !ask.tried.contains(index))
     }
 }

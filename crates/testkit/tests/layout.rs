@@ -70,6 +70,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "shared",
             "answer",
             "view",
+            "asking",
             "pool",
             "deadlines",
             "buffers",

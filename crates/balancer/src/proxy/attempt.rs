@@ -58,7 +58,7 @@ async fn send_routed(
     let mut candidates = Candidates::of(routed);
     let (mut tried, mut unanswered, mut resending, mut distrusted) = (false, 0, false, false);
     loop {
-        let Some(chosen) = first.take().or_else(|| candidates.next(worker)) else {
+        let Some(chosen) = first.take().or_else(|| candidates.next(&worker.asking)) else {
             return Err(match (!tried, unanswered) {
                 (true, _) => Failure::NoEndpoint,
                 (false, 0) if distrusted => Failure::AllDistrusted,
@@ -75,7 +75,7 @@ async fn send_routed(
         let endpoint = InFlight::begin(chosen);
         let outcome = on_endpoint(worker, routed.route(), client, request, &endpoint, record).await;
         if outcome.as_ref().is_err_and(|failure| failure.side() == Side::Upstream) {
-            endpoint.trouble().failed(worker.now_ms());
+            endpoint.trouble().failed(worker.asking.now_ms());
         }
         match outcome {
             Ok((upstream, answer)) => {
@@ -107,7 +107,7 @@ async fn send_routed(
 /// What an answer says of its endpoint's load. One with a status from 500 up is a failure.
 #[inline]
 fn note_answer(worker: &Worker, endpoint: &Endpoint, record: &Record, begun: Option<Instant>) {
-    let now_ms = worker.now_ms();
+    let now_ms = worker.asking.now_ms();
     if let Some(load) = record.load() {
         endpoint.report().note(now_ms, load);
     }

@@ -16,7 +16,7 @@ use super::view::Routed;
 /// Serves one request of a client.
 pub(crate) async fn run(worker: &Worker, client: &mut Client, request: &mut Request) -> Next {
     let mut record = Record::begin();
-    let first = match own::decide(worker, request) {
+    let first = match own::decide(&worker.asking, request) {
         Decision::Forward(first) => first,
         Decision::Answer(told) => {
             let answered = answer(worker, client, request, &told, record);

@@ -24,6 +24,7 @@ mod tunnel;
 mod record;
 
 mod answer;
+mod asking;
 mod buffers;
 mod client;
 mod connect;

@@ -4,9 +4,9 @@ use berth_http1::RequestHead;
 use berth_http1::forward::{Answer, Downstream, write_answer};
 use serde::Serialize;
 
+use super::asking::Asking;
 use super::reply::reason_of;
 use super::request::Request;
-use super::shared::Worker;
 use super::view::{Candidates, Chosen, Routed};
 use crate::routing::{Action, Fixed, Placeholder, Template};
 
@@ -31,15 +31,15 @@ pub(crate) struct Told {
 
 /// Decides what is to be done with a request.
 #[inline]
-pub(crate) fn decide(worker: &Worker, request: &Request) -> Decision {
+pub(crate) fn decide(asking: &Asking, request: &Request) -> Decision {
     match request.routed.as_ref().map(|routed| (routed, &routed.route().action)) {
         None | Some((_, Action::Forward(_))) => Decision::Forward(None),
-        Some((routed, action)) => decide_otherwise(worker, request, routed, action),
+        Some((routed, action)) => decide_otherwise(asking, request, routed, action),
     }
 }
 
 #[cold]
-fn decide_otherwise(worker: &Worker, request: &Request, routed: &Routed, action: &Action) -> Decision {
+fn decide_otherwise(asking: &Asking, request: &Request, routed: &Routed, action: &Action) -> Decision {
     let told = match action {
         Action::Forward(_) => return Decision::Forward(None),
         Action::Respond(fixed) => respond(fixed),
@@ -47,7 +47,7 @@ fn decide_otherwise(worker: &Worker, request: &Request, routed: &Routed, action:
             redirect(*permanent, &[routed.location.as_deref().unwrap_or_default().as_bytes()])
         }
         Action::Redirect { permanent, .. } => {
-            let chosen = Candidates::of(routed).next(worker);
+            let chosen = Candidates::of(routed).next(asking);
             let target = request.upload.target();
             // An upgrade cannot be sent elsewhere, nor can the `*` of OPTIONS: no URL asks for it.
             let may_go = request.upgrade.is_none() && target != b"*";
@@ -56,7 +56,7 @@ fn decide_otherwise(worker: &Worker, request: &Request, routed: &Routed, action:
                 None => return Decision::Forward(chosen),
             }
         }
-        Action::Pick(_) => match Candidates::of(routed).next(worker) {
+        Action::Pick(_) => match Candidates::of(routed).next(asking) {
             Some(chosen) => pick(&chosen),
             None => return Decision::Forward(None),
         },

@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use berth_http1::{Limits, Lines};
 use berth_model::Scheme;
-use berth_pick::{Ask, Endpoint};
+use berth_pick::Endpoint;
 use fastrand::Rng;
 use tokio::sync::Notify;
 
 use super::answer::Answered;
+use super::asking::Asking;
 use super::buffers::Buffers;
 use super::deadlines::Deadlines;
 use super::pool::Pool;
@@ -60,7 +61,7 @@ pub(crate) struct Worker {
     /// What every head is read by, from the view.
     pub(crate) reading: Cell<Reading>,
     random: RefCell<Rng>,
-    now_ms: Cell<u64>,
+    pub(crate) asking: Asking,
 }
 
 /// What heads are read by before it is known which route they take.
@@ -108,7 +109,7 @@ impl Worker {
             reading: Cell::new(Reading::of(&view)),
             view: RefCell::new(view),
             random: RefCell::new(Rng::new()),
-            now_ms: Cell::new(published.now_ms()),
+            asking: Asking::new(fastrand::u64(..), published.now_ms()),
             published,
         }
     }
@@ -150,21 +151,9 @@ impl Worker {
         }
     }
 
-    /// The balancer's clock as of the last tick, by which loads are told.
-    pub(crate) fn now_ms(&self) -> u64 {
-        self.now_ms.get()
-    }
-
     /// The balancer's clock moves on.
     pub(crate) fn tick(&self) {
-        self.now_ms.set(self.published.now_ms());
-    }
-
-    /// Chooses by what is known here and now.
-    #[inline]
-    pub(crate) fn ask<T>(&self, key: u64, tried: &[usize], choose: impl FnOnce(&mut Ask<'_>) -> T) -> T {
-        let mut rng = self.random.borrow_mut();
-        choose(&mut Ask { now_ms: self.now_ms(), rng: &mut rng, key, tried })
+        self.asking.tick(self.published.now_ms());
     }
 
     /// The general deadlines of a request's steps.

@@ -7,7 +7,7 @@ use berth_http1::RequestHead;
 use berth_pick::{Ask, Endpoint};
 use berth_route::Ambiguous;
 
-use super::shared::Worker;
+use super::asking::Asking;
 use crate::routing::{LiveRoute, PublicUrl};
 use crate::upstreams::Snapshot;
 
@@ -119,10 +119,10 @@ impl<'a> Candidates<'a> {
 
     /// The next one, which is none of those before.
     #[inline]
-    pub(crate) fn next(&mut self, worker: &Worker) -> Option<Chosen> {
+    pub(crate) fn next(&mut self, asking: &Asking) -> Option<Chosen> {
         loop {
             let (key, tried) = (self.routed.key, &self.tried);
-            let chosen = worker.ask(key, tried, |ask| Chosen::next(&self.routed.view, self.backend, ask));
+            let chosen = asking.ask(key, tried, |ask| Chosen::next(&self.routed.view, self.backend, ask));
             if let Some(chosen) = chosen {
                 return Some(chosen);
             }

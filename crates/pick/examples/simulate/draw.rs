@@ -11,7 +11,7 @@ const ROW: f64 = 18.0;
 const NAMES: f64 = 190.0;
 const HEAD: f64 = 44.0;
 
-/// All charts, two in a row. Within each the longest bar is the largest value.
+/// All charts, two in a row, each with a scale of its own.
 pub(crate) fn draw(charts: &[Chart]) -> String {
     let bars = charts.first().map_or(0, |(_, _, bars)| bars.len());
     let height = HEAD + ROW * bars as f64 + 16.0;
@@ -25,20 +25,25 @@ pub(crate) fn draw(charts: &[Chart]) -> String {
     );
     for (place, (title, what, bars)) in charts.iter().enumerate() {
         let (left, top) = ((place % COLUMNS) as f64 * WIDTH, (place / COLUMNS) as f64 * height);
-        let longest = bars.iter().map(|(_, value)| *value).fold(f64::MIN_POSITIVE, f64::max);
+        // What is far beyond the others is cut off, so that these can be told apart.
+        let mut values: Vec<f64> = bars.iter().map(|(_, value)| *value).collect();
+        values.sort_by(f64::total_cmp);
+        let median = values.get(values.len() / 2).copied().unwrap_or_default();
+        let most = values.last().copied().unwrap_or_default().min(3.0 * median).max(f64::MIN_POSITIVE);
         line(&mut svg, left + 8.0, top + 18.0, "font-weight=\"bold\"", title);
         line(&mut svg, left + 8.0, top + 34.0, "class=\"what\"", what);
         for (row, (name, value)) in bars.iter().enumerate() {
             let y = top + HEAD + ROW * row as f64;
             line(&mut svg, left + 8.0, y + 12.0, "", name);
-            let length = value / longest * (WIDTH - NAMES - 70.0);
+            let (length, cut) = ((value / most).min(1.0) * (WIDTH - NAMES - 90.0), *value > most);
+            let mark = if cut { " …" } else { "" };
             _ = writeln!(
                 svg,
                 "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"{length:.1}\" height=\"12\"/>",
                 left + NAMES,
                 y + 2.0
             );
-            line(&mut svg, left + NAMES + length + 6.0, y + 12.0, "", &format!("{value:.2}"));
+            line(&mut svg, left + NAMES + length + 6.0, y + 12.0, "", &format!("{value:.2}{mark}"));
         }
     }
     svg.push_str("</svg>\n");

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use berth_model::{Identity, Run, Scheme};
-use berth_pick::{Ask, Chooser, Eligible, Endpoint, InFlight, Roster, Set, Strategy, hash};
-use fastrand::Rng;
+use berth_pick::{Ask, Chance, Chooser, Eligible, Endpoint, InFlight, Roster, Set, Strategy, hash};
 
 /// An endpoint as it really is.
 #[derive(Clone, Debug)]
@@ -113,7 +112,7 @@ struct Balancer {
 
 struct World<'p> {
     plan: &'p Plan,
-    rng: Rng,
+    chance: Chance,
     events: BinaryHeap<Reverse<Timed>>,
     made: u64,
     balancers: Vec<Balancer>,
@@ -143,16 +142,16 @@ fn micros(time: Duration) -> u64 {
 
 /// Runs the plan; the requests that have ended, in the order of their ends.
 pub(crate) fn run(plan: &Plan) -> Vec<Served> {
-    let mut rng = Rng::with_seed(plan.seed);
-    let balancer = |rng: &mut Rng| Balancer {
-        chooser: Chooser::new(plan.strategy, plan.ramp, rng.u64(..)),
+    let mut chance = Chance::new(plan.seed);
+    let balancer = |chance: &mut Chance| Balancer {
+        chooser: Chooser::new(plan.strategy, plan.ramp, chance.number()),
         roster: Roster::default(),
         set: Set::default(),
     };
     let mut world = World {
         plan,
-        balancers: (0..plan.balancers).map(|_| balancer(&mut rng)).collect(),
-        rng,
+        balancers: (0..plan.balancers).map(|_| balancer(&mut chance)).collect(),
+        chance,
         events: BinaryHeap::new(),
         made: 0,
         work: plan.nodes.iter().map(|_| Work::default()).collect(),
@@ -167,7 +166,7 @@ pub(crate) fn run(plan: &Plan) -> Vec<Served> {
         match event {
             Event::Arrives if now_us < micros(plan.length) => {
                 world.arrive(now_us);
-                let pause = -(1.0 - world.rng.f64()).ln() / plan.rate * 1e6;
+                let pause = -(1.0 - f64::from(world.chance.fraction())).ln() / plan.rate * 1e6;
                 world.at(now_us + pause as u64, Event::Arrives);
             }
             Event::Arrives => {}
@@ -203,10 +202,10 @@ impl World<'_> {
     }
 
     fn arrive(&mut self, now_us: u64) {
-        let place = self.rng.usize(..self.balancers.len());
-        let key = hash(0, &self.rng.u64(..).to_le_bytes());
+        let place = self.chance.below(self.balancers.len());
+        let key = hash(0, &self.chance.number().to_le_bytes());
         let balancer = &self.balancers[place];
-        let mut ask = Ask { now_ms: now_us / 1000, rng: &mut self.rng, key, tried: &[] };
+        let mut ask = Ask { now_ms: now_us / 1000, chance: &mut self.chance, key, tried: &[] };
         let index = balancer.chooser.choose(&balancer.set, &mut ask).expect("somebody is there");
         let endpoint = Arc::clone(&balancer.set.endpoints()[index]);
         let node = node_of(&endpoint);
@@ -223,7 +222,7 @@ impl World<'_> {
     fn work_on(&mut self, now_us: u64, node: usize, request: Request) {
         self.work[node].busy += 1;
         let mean = self.plan.nodes[node].service.as_secs_f64() * 1e6;
-        let took = -(1.0 - self.rng.f64()).ln() * mean;
+        let took = -(1.0 - f64::from(self.chance.fraction())).ln() * mean;
         self.at(now_us + took as u64, Event::Ends { node, request, failed: false });
     }
 

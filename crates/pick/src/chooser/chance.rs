@@ -36,9 +36,9 @@ fn better_of_two(set: &Set, ask: &mut Ask<'_>, cost: impl Fn(usize, u64) -> f32)
     if len == 1 {
         return set.any(ask);
     }
-    let one = ask.rng.usize(..len);
+    let one = ask.chance.below(len);
     // Any but the first.
-    let other = (one + 1 + ask.rng.usize(..len - 1)) % len;
+    let other = (one + 1 + ask.chance.below(len - 1)) % len;
     match (set.takes(one, ask), set.takes(other, ask)) {
         (true, true) if cost(one, ask.now_ms) <= cost(other, ask.now_ms) => Some(one),
         (_, true) => Some(other),
@@ -52,7 +52,7 @@ fn better_of_two(set: &Set, ask: &mut Ask<'_>, cost: impl Fn(usize, u64) -> f32)
 pub(super) fn by_room(set: &Set, ask: &mut Ask<'_>) -> Option<usize> {
     let mut most: Option<(f32, usize)> = None;
     for _ in 0..MOST_DRAWS {
-        let index = ask.rng.usize(..set.len());
+        let index = ask.chance.below(set.len());
         if ask.tried.contains(&index) {
             continue;
         }
@@ -60,7 +60,7 @@ pub(super) fn by_room(set: &Set, ask: &mut Ask<'_>) -> Option<usize> {
         let room = endpoint.report().room(ask.now_ms) / endpoint.trouble().factor(ask.now_ms)
             * set.share(index)
             * set.ramp(index, ask.now_ms);
-        if ask.rng.f32() < room {
+        if ask.chance.fraction() < room {
             return Some(index);
         }
         if most.is_none_or(|(most, _)| room > most) {

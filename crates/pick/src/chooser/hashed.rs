@@ -101,7 +101,7 @@ fn most_in_flight(factor: f32, set: &Set, ask: &mut Ask<'_>) -> u64 {
     let (sum, counted): (u64, usize) = if endpoints.len() <= COUNTED {
         (endpoints.iter().map(|endpoint| endpoint.in_flight()).sum(), endpoints.len())
     } else {
-        let drawn = (0..COUNTED).map(|_| endpoints[ask.rng.usize(..endpoints.len())].in_flight());
+        let drawn = (0..COUNTED).map(|_| endpoints[ask.chance.below(endpoints.len())].in_flight());
         (drawn.sum(), COUNTED)
     };
     // This request is one of them.

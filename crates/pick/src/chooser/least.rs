@@ -59,7 +59,7 @@ fn least(
         (first..len).chain(0..first).for_each(|index| look(index, ask));
     } else {
         for _ in 0..SAMPLES {
-            let index = ask.rng.usize(..len);
+            let index = ask.chance.below(len);
             look(index, ask);
         }
     }

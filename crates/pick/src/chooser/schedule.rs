@@ -79,7 +79,7 @@ pub(super) fn choose(cursor: &AtomicU64, set: &Set, ask: &mut Ask<'_>) -> Option
 
 #[inline]
 pub(super) fn choose_any(set: &Set, ask: &mut Ask<'_>) -> Option<usize> {
-    set.first_of(ask, |ask| at(set, ask.rng.usize(..set.table.len())))
+    set.first_of(ask, |ask| at(set, ask.chance.below(set.table.len())))
 }
 
 #[inline]

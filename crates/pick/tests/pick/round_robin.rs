@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use berth_pick::{Ask, InFlight, Strategy};
+use berth_pick::{Ask, Chance, InFlight, Strategy};
 use proptest::prelude::*;
 
 use crate::site::Site;
@@ -94,9 +94,9 @@ fn four_threads_share_one_cursor_exactly() {
     std::thread::scope(|scope| {
         for seed in 0..4 {
             scope.spawn(move || {
-                let mut rng = fastrand::Rng::with_seed(seed);
+                let mut chance = Chance::new(seed);
                 for _ in 0..30_000 {
-                    let mut ask = Ask { now_ms: 0, rng: &mut rng, key: 0, tried: &[] };
+                    let mut ask = Ask { now_ms: 0, chance: &mut chance, key: 0, tried: &[] };
                     let index = chooser.choose(set, &mut ask).unwrap();
                     drop(InFlight::begin(Arc::clone(&set.endpoints()[index])));
                 }

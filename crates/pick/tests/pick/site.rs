@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use berth_model::{Identity, Run, Scheme};
-use berth_pick::{Ask, Chooser, Eligible, Roster, Set, Strategy};
-use fastrand::Rng;
+use berth_pick::{Ask, Chance, Chooser, Eligible, Roster, Set, Strategy};
 
 /// Every strategy.
 pub(crate) const ALL: [Strategy; 10] = [
@@ -37,7 +36,7 @@ pub(crate) struct Site {
     pub(crate) chooser: Chooser,
     pub(crate) roster: Roster,
     pub(crate) set: Set,
-    pub(crate) rng: Rng,
+    pub(crate) chance: Chance,
     pub(crate) now_ms: u64,
 }
 
@@ -51,7 +50,7 @@ impl Site {
             chooser: Chooser::new(strategy, ramp, entropy),
             roster: Roster::default(),
             set: Set::default(),
-            rng: Rng::with_seed(entropy),
+            chance: Chance::new(entropy),
             now_ms: 0,
         }
     }
@@ -76,13 +75,13 @@ impl Site {
 
     /// The index of the next one.
     pub(crate) fn choose(&mut self, tried: &[usize]) -> Option<usize> {
-        let key = self.rng.u64(..);
+        let key = self.chance.number();
         self.choose_for(key, tried)
     }
 
     /// The index of the one for this key.
     pub(crate) fn choose_for(&mut self, key: u64, tried: &[usize]) -> Option<usize> {
-        let mut ask = Ask { now_ms: self.now_ms, rng: &mut self.rng, key, tried };
+        let mut ask = Ask { now_ms: self.now_ms, chance: &mut self.chance, key, tried };
         self.chooser.choose(&self.set, &mut ask)
     }
 

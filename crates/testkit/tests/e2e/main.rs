@@ -15,4 +15,5 @@ mod rules;
 mod runs;
 mod share;
 mod site;
+mod strategies;
 mod websockets;
