@@ -73,31 +73,31 @@ async fn send_routed(
         let begun = routed.view.backends[place.0].chooser.times_answers().then(Instant::now);
         record.chosen(chosen.address());
         let endpoint = InFlight::begin(chosen);
-        let outcome = on_endpoint(worker, routed.route(), client, request, &endpoint, record).await;
-        if outcome.as_ref().is_err_and(|failure| failure.side() == Side::Upstream) {
-            endpoint.trouble().failed(worker.asking.now_ms());
-        }
-        match outcome {
+        let failure = match on_endpoint(worker, routed.route(), client, request, &endpoint, record).await {
             Ok((upstream, answer)) => {
                 note_answer(worker, &endpoint, record, begun);
                 return Ok(Answered { endpoint, upstream, answer });
             }
-            Err(Failure::Connect(cause)) => {
+            Err(failure) => failure,
+        };
+        if failure.side() == Side::Upstream {
+            endpoint.trouble().failed(worker.asking.now_ms());
+        }
+        match failure {
+            Failure::Connect(cause) => {
                 worker.cells.connect_failed.add(1);
                 tracing::debug!(endpoint = %endpoint.identity(), %cause, "connect failed");
             }
-            Err(Failure::Handshake(cause)) => {
+            Failure::Handshake(cause) => {
                 distrusted = true;
                 worker.cells.connect_failed.add(1);
                 worker.warn_of_handshake(&endpoint, &cause);
             }
-            Err(Failure::NoAnswer)
-                if unanswered < MOST_RESENT && may_send_again(request, Method::is_safe) =>
-            {
+            Failure::NoAnswer if unanswered < MOST_RESENT && may_send_again(request, Method::is_safe) => {
                 unanswered += 1;
                 resending = true;
             }
-            Err(failure) => return Err(failure),
+            failure => return Err(failure),
         }
         candidates.failed(place);
         tried = true;

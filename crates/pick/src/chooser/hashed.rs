@@ -8,8 +8,9 @@ use crate::{Ask, Eligible, Set, hash};
 const SIZES: [usize; 4] = [65_537, 655_373, 5_000_011, 50_000_017];
 const PLACES_EACH: usize = 100;
 
-/// So many endpoints are counted for the mean of requests under way; of more, so many by chance.
+/// So many endpoints are all counted for the mean of requests under way; of more, so many by chance.
 const COUNTED: usize = 32;
+const SAMPLED: usize = 16;
 
 /// How often the key leads on to another endpoint before any will do.
 const MOST_STEPS: u64 = 16;
@@ -101,8 +102,8 @@ fn most_in_flight(factor: f32, set: &Set, ask: &mut Ask<'_>) -> u64 {
     let (sum, counted): (u64, usize) = if endpoints.len() <= COUNTED {
         (endpoints.iter().map(|endpoint| endpoint.in_flight()).sum(), endpoints.len())
     } else {
-        let drawn = (0..COUNTED).map(|_| endpoints[ask.chance.below(endpoints.len())].in_flight());
-        (drawn.sum(), COUNTED)
+        let drawn = (0..SAMPLED).map(|_| endpoints[ask.chance.below(endpoints.len())].in_flight());
+        (drawn.sum(), SAMPLED)
     };
     // This request is one of them.
     let mean = (sum + 1) as f32 / counted as f32;
