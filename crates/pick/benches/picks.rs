@@ -1,5 +1,6 @@
 //! What a choice costs, by strategy, endpoints and threads. `cargo bench -p berth-pick`.
 #![allow(clippy::unwrap_used, reason = "a benchmark ends at the first surprise")]
+#![allow(clippy::disallowed_methods, reason = "a benchmark has a clock")]
 
 use std::hint::black_box;
 use std::sync::Arc;
