@@ -1,11 +1,12 @@
 //! The same endpoint for the same key, in every balancer that knows the same endpoints: a Maglev table (Eisenbud and
 //! others, Maglev: A Fast and Reliable Software Network Load Balancer, NSDI 2016, §3.4), by weight.
 
+use super::schedule;
 use crate::{Ask, Eligible, Set, hash};
 
 /// Sizes of tables: primes, so that every step leads over all places. With a hundred places for each endpoint, shares
 /// differ by a few per cent.
-const SIZES: [usize; 4] = [65_537, 655_373, 5_000_011, 50_000_017];
+const SIZES: [usize; 5] = [65_537, 655_373, 1_000_003, 5_000_011, 50_000_017];
 const PLACES_EACH: usize = 100;
 
 /// So many endpoints are all counted for the mean of requests under way; of more, so many by chance.
@@ -20,10 +21,9 @@ pub(super) fn arrange(ramp_ms: u64, eligible: &[Eligible]) -> Set {
     let mut sorted: Vec<(u64, &Eligible)> = eligible.iter().map(|it| (name_of(it), it)).collect();
     sorted.sort_by_key(|(name, it)| (*name, it.endpoint.address()));
     let names: Vec<u64> = sorted.iter().map(|(name, _)| *name).collect();
-    let weights: Vec<u16> = sorted.iter().map(|(_, it)| it.weight.max(1)).collect();
-    let table = laid_out(&names, &weights);
-    let eligible = sorted.into_iter().map(|(_, it)| it.clone()).collect();
-    Set { table, ..Set::new(eligible, ramp_ms) }
+    let eligible: Vec<Eligible> = sorted.into_iter().map(|(_, it)| it.clone()).collect();
+    let turns = schedule::cycle(&eligible, |it| (name_of(it) >> 32) as u32);
+    Set { table: laid_out(&names, &turns), ..Set::new(eligible, ramp_ms) }
 }
 
 /// What an endpoint is known by everywhere and over restarts: its service and its id.
@@ -33,41 +33,29 @@ fn name_of(eligible: &Eligible) -> u64 {
     hash(service, identity.id.as_str().as_bytes())
 }
 
-/// Fills the table: everybody in turn takes the next free place of an order of its own, as often as its weight says.
-fn laid_out(names: &[u64], weights: &[u16]) -> Vec<u32> {
+/// Fills the table: whoever's turn it is takes the next free place of an order of its own.
+fn laid_out(names: &[u64], turns: &[u32]) -> Vec<u32> {
     const FREE: u32 = u32::MAX;
     if names.is_empty() {
         return Vec::new();
     }
     let wanted = names.len().saturating_mul(PLACES_EACH);
     let size = SIZES.into_iter().find(|size| *size >= wanted).unwrap_or(SIZES[SIZES.len() - 1]);
-    let mut table = vec![FREE; size];
     let places = size as u64;
-    // Where each begins, how far it steps, and how many places it has earned and not taken, in units of the largest
-    // weight.
-    let mut orders: Vec<(u64, u64, u32)> = names
+    let mut table = vec![FREE; size];
+    // Where each looks next, and how far it steps.
+    let mut orders: Vec<(u64, u64)> = names
         .iter()
-        .map(|name| (hash(*name, b"offset") % places, hash(*name, b"step") % (places - 1) + 1, 0))
+        .map(|name| (hash(*name, b"offset") % places, hash(*name, b"step") % (places - 1) + 1))
         .collect();
-    let most = u32::from(weights.iter().copied().max().unwrap_or(1));
-    let mut free = size;
-    loop {
-        for ((place, step, earned), (weight, index)) in orders.iter_mut().zip(weights.iter().zip(0_u32..)) {
-            *earned += u32::from(*weight);
-            if *earned < most {
-                continue;
-            }
-            *earned -= most;
-            while table[*place as usize] != FREE {
-                *place = (*place + *step) % places;
-            }
-            table[*place as usize] = index;
-            free -= 1;
-            if free == 0 {
-                return table;
-            }
+    for index in turns.iter().cycle().take(size) {
+        let (place, step) = &mut orders[*index as usize];
+        while table[*place as usize] != FREE {
+            *place = (*place + *step) % places;
         }
+        table[*place as usize] = *index;
     }
+    table
 }
 
 #[inline]
@@ -108,4 +96,20 @@ fn most_in_flight(factor: f32, set: &Set, ask: &mut Ask<'_>) -> u64 {
     // This request is one of them.
     let mean = (sum + 1) as f32 / counted as f32;
     (mean * factor).ceil() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SIZES;
+
+    #[test]
+    fn every_step_leads_over_all_places() {
+        for size in SIZES {
+            let divides = |divisor: usize| size.is_multiple_of(divisor);
+            assert!(
+                !(2..).take_while(|divisor| divisor * divisor <= size).any(divides),
+                "{size} is no prime"
+            );
+        }
+    }
 }

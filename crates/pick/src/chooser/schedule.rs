@@ -22,7 +22,7 @@ struct Turns {
 }
 
 impl Turns {
-    fn of(eligible: &[Eligible]) -> Vec<Self> {
+    fn of(eligible: &[Eligible], phase: impl Fn(&Eligible) -> u64) -> Vec<Self> {
         let weight = |it: &Eligible| u64::from(it.weight.max(1));
         let divisor = eligible.iter().map(weight).fold(0, greatest_common_divisor).max(1);
         let sum = eligible.iter().map(weight).sum::<u64>() / divisor;
@@ -31,7 +31,7 @@ impl Turns {
             let exact = weight(it) / divisor;
             if sum <= most { exact } else { (exact * most / sum).max(1) }
         };
-        eligible.iter().map(|it| Self { count: count(it), phase: phase_of(it.endpoint.key()) }).collect()
+        eligible.iter().map(|it| Self { count: count(it), phase: phase(it) }).collect()
     }
 
     /// When it takes this one of its turns.
@@ -57,7 +57,7 @@ fn greatest_common_divisor(one: u64, other: u64) -> u64 {
 
 pub(super) fn arrange(cursor: &AtomicU64, ramp_ms: u64, before: &Set, eligible: &[Eligible]) -> Set {
     let cursor = cursor.load(Ordering::Relaxed);
-    let turns = Turns::of(eligible);
+    let turns = Turns::of(eligible, |it| phase_of(it.endpoint.key()));
     let time = time_at(before, cursor);
     let passed: u64 = turns.iter().map(|turns| turns.before(time)).sum();
     Set {
@@ -69,7 +69,13 @@ pub(super) fn arrange(cursor: &AtomicU64, ramp_ms: u64, before: &Set, eligible: 
 
 /// For choosing by chance: the same schedule, without a turn.
 pub(super) fn arrange_even(ramp_ms: u64, eligible: &[Eligible]) -> Set {
-    Set { table: laid_out(&Turns::of(eligible)), ..Set::new(eligible.to_vec(), ramp_ms) }
+    let table = cycle(eligible, |it| phase_of(it.endpoint.key()) as u32);
+    Set { table, ..Set::new(eligible.to_vec(), ramp_ms) }
+}
+
+/// A cycle in which everybody begins at a phase of the caller's choice.
+pub(super) fn cycle(eligible: &[Eligible], phase: impl Fn(&Eligible) -> u32) -> Vec<u32> {
+    laid_out(&Turns::of(eligible, |it| u64::from(phase(it))))
 }
 
 #[inline]

@@ -124,3 +124,27 @@ fn a_load_report_decides_and_goes_no_further() {
     let counts = counts(&balancer, 1000);
     assert!(counts["idle"] > 4 * counts["busy"], "{counts:?}");
 }
+
+#[test]
+fn a_strategy_changes_while_requests_run() {
+    let upstreams = ["a", "b", "c"].map(SteadyUpstream::saying);
+    let text = |keys: &str| {
+        let servers: Vec<String> = upstreams.iter().map(|it| format!("http://{}", it.address())).collect();
+        format!("routes:\n  - {{path: /*, servers: [{}]{keys}}}\n", servers.join(", "))
+    };
+    let file = File::with(&text(""));
+    let balancer = file.balancer();
+    assert_eq!(counts(&balancer, 30), ["a", "b", "c"].map(|name| (name.to_owned(), 10)).into());
+    for (keys, endpoints) in [
+        (", strategy: ip_hash", 1),
+        (", strategy: least_connections, slow_start: 1h", 3),
+        (", strategy: weighted_round_robin", 3),
+        ("", 3),
+    ] {
+        file.set(&text(keys));
+        let answer = Http::connect(balancer.admin).send("POST", "/reload", "Host: localhost\r\n", b"");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert!(answer.text().contains("backend /* changed"), "{}", answer.text());
+        assert_eq!(counts(&balancer, 30).len(), endpoints, "{keys}");
+    }
+}
