@@ -36,11 +36,15 @@ pub struct Set {
     pub(crate) ramp_ms: u64,
     /// When all have reached it.
     pub(crate) ramped_ms: u64,
+    /// When the first of them joined, if nobody was there before.
+    pub(crate) first_ms: Option<u64>,
 }
 
 impl Set {
     pub(crate) fn new(eligible: Vec<Eligible>, ramp_ms: u64) -> Self {
         let joined_ms = eligible.iter().filter_map(|it| it.endpoint.joined_ms()).max();
+        // None, who has been there all along, is less than any time.
+        let first_ms = eligible.iter().map(|it| it.endpoint.joined_ms()).min().flatten();
         let most = eligible.iter().map(|it| it.weight).max().unwrap_or(1).max(1);
         let is_even = eligible.iter().all(|it| it.weight == most);
         let share = |it: &Eligible| f32::from(it.weight.max(1)) / f32::from(most);
@@ -49,6 +53,7 @@ impl Set {
             weights: eligible.iter().map(|it| it.weight).collect(),
             endpoints: eligible.into_iter().map(|it| it.endpoint).collect(),
             ramp_ms,
+            first_ms,
             ramped_ms: joined_ms.filter(|_| ramp_ms > 0).map_or(0, |joined_ms| joined_ms + ramp_ms),
             ..Self::default()
         }
@@ -80,15 +85,20 @@ impl Set {
         self.shares.get(index).copied().unwrap_or(1.0)
     }
 
-    /// How far an endpoint that joined has come on its way to its full share, up to 1.
+    /// How far an endpoint that joined has come on its way to its full share, up to 1. It is the share of those who are
+    /// there longest: where all have come together, nobody has to wait.
     #[inline]
     pub(crate) fn ramp(&self, index: usize, now_ms: u64) -> f32 {
         if now_ms >= self.ramped_ms {
             return 1.0;
         }
         let Some(joined_ms) = self.endpoints[index].joined_ms() else { return 1.0 };
-        let there_ms = now_ms.saturating_sub(joined_ms).min(self.ramp_ms);
-        (there_ms as f32 / self.ramp_ms as f32).max(LEAST_RAMP)
+        let since = |from_ms: u64| now_ms.saturating_sub(from_ms).min(self.ramp_ms);
+        let (there_ms, longest_ms) = (since(joined_ms), self.first_ms.map_or(self.ramp_ms, since));
+        if there_ms >= longest_ms {
+            return 1.0;
+        }
+        (there_ms as f32 / longest_ms as f32).max(LEAST_RAMP)
     }
 
     /// Whether an endpoint takes this request, by what it has tried and by a coin for those who have just joined.

@@ -128,7 +128,7 @@ impl Draft {
             return Arc::clone(before);
         }
         let eligible: Vec<Eligible> = self.endpoints.iter().map(|(eligible, _)| eligible.clone()).collect();
-        let set = before.chooser.chooser.arrange(&before.set, &eligible);
+        let set = before.chooser.arrange(&before.set, &eligible);
         let mut urls: HashMap<u64, PublicUrl> = self
             .endpoints
             .into_iter()
@@ -160,7 +160,7 @@ fn follow(before: &Arc<LiveBackend>, backend: &Backend, entropy: u64) -> Arc<Liv
     } else {
         (Arc::new(LiveChooser::new(&backend.choosing, entropy)), &Set::default())
     };
-    let set = chooser.chooser.arrange(set, &before.eligible());
+    let set = chooser.arrange(set, &before.eligible());
     // Public URLs are laid out with the endpoints, which follows.
     Arc::new(LiveBackend::new(set, chooser, backend.subject.as_str().into(), Vec::new()))
 }

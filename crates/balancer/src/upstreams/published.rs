@@ -26,12 +26,17 @@ pub(crate) struct Snapshot {
 #[derive(Debug)]
 pub(crate) struct LiveChooser {
     pub(crate) choosing: Choosing,
-    pub(crate) chooser: Chooser,
+    chooser: Chooser,
 }
 
 impl LiveChooser {
     pub(crate) fn new(choosing: &Choosing, entropy: u64) -> Self {
         Self { choosing: choosing.clone(), chooser: choosing.chooser(entropy) }
+    }
+
+    /// Lays out the set that follows `before`.
+    pub(crate) fn arrange(&self, before: &Set, eligible: &[Eligible]) -> Set {
+        self.chooser.arrange(before, eligible)
     }
 
     /// The index of the endpoint that takes the next request.

@@ -35,11 +35,6 @@ impl Chooser {
         self.strategy
     }
 
-    /// How long endpoints that join have to reach their full share.
-    pub fn ramp(&self) -> Duration {
-        Duration::from_millis(self.ramp_ms)
-    }
-
     /// Lays out the set that follows `before`, off the request path. `eligible` has no endpoint twice.
     pub fn arrange(&self, before: &Set, eligible: &[Eligible]) -> Set {
         match self.strategy {

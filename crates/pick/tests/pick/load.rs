@@ -1,8 +1,9 @@
 //! Strategies that go by load, in a simulated world.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use berth_pick::Strategy;
+use berth_pick::{InFlight, Strategy};
 
 use crate::world::{Node, Plan, Served, run};
 
@@ -93,5 +94,23 @@ fn a_slow_one_is_not_what_most_clients_wait_for() {
     for strategy in [Strategy::LeastConnections, Strategy::P2c, Strategy::PeakEwma] {
         let by_load = p99(strategy);
         assert!(by_load * 3 < in_turn, "{strategy:?}: {by_load:?} of {in_turn:?}");
+    }
+}
+
+#[test]
+fn those_who_come_together_share_at_once() {
+    for strategy in [Strategy::LeastConnections, Strategy::P2c] {
+        let mut site = crate::site::Site::ramping(strategy, Duration::from_secs(10), 1);
+        site.now_ms = 5_000;
+        site.arrange_weighted(&[(0, 1), (1, 1)], Some(5_000));
+        for later_ms in [0, 1, 3_000, 9_000] {
+            site.now_ms = 5_000 + later_ms;
+            for _ in 0..20 {
+                let first = site.choose(&[]).unwrap();
+                let busy = InFlight::begin(Arc::clone(&site.set.endpoints()[first]));
+                assert_ne!(site.choose(&[]).unwrap(), first, "{strategy:?} after {later_ms} ms");
+                drop(busy);
+            }
+        }
     }
 }
