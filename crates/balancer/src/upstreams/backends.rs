@@ -7,8 +7,8 @@ use std::sync::Arc;
 use berth_model::{Identity, Instance, Invalid, ServiceName};
 use berth_pick::{Eligible, Endpoint, Roster, Set};
 use berth_route::Rule;
-use tracing::warn;
 
+use super::complaint::Complaint;
 use super::members::Member;
 use super::published::{LiveBackend, LiveChooser};
 use super::{Plan, SourceId};
@@ -34,45 +34,7 @@ pub(super) struct Backends {
     /// Where the turns of new backends begin.
     entropy: u64,
     /// What is wrong with what instances say, as it was at the last look. Each is told when it begins.
-    troubles: BTreeSet<Trouble>,
-}
-
-/// Something in what instances say that does not work out as its owner may think.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Trouble {
-    /// An advertised route that cannot be read.
-    Unreadable { instance: String, problem: String },
-    /// A claim of everything, which is the operator's.
-    Taken { instance: String },
-    /// A public URL that is none.
-    Private { instance: String, problem: String },
-    /// A route that several services want.
-    Contested { route: String, services: String },
-}
-
-impl Trouble {
-    fn tell(&self) {
-        match self {
-            Trouble::Unreadable { instance, problem } => {
-                warn!(instance, problem, "an advertised route that cannot be read is passed over");
-            }
-            Trouble::Taken { instance } => {
-                warn!(
-                    instance,
-                    "it wants all requests, but the operator has said where those go that nobody else gets"
-                );
-            }
-            Trouble::Private { instance, problem } => {
-                warn!(
-                    instance,
-                    problem, "the public_url in its meta cannot be read: it counts as not public"
-                );
-            }
-            Trouble::Contested { route, services } => {
-                warn!(route, services, "several services want this route: each gets its share of it");
-            }
-        }
-    }
+    complaints: BTreeSet<Complaint>,
 }
 
 #[derive(Debug)]
@@ -175,7 +137,7 @@ impl Backends {
             open: Vec::new(),
             by_server: HashMap::new(),
             entropy,
-            troubles: BTreeSet::new(),
+            complaints: BTreeSet::new(),
         };
         backends.index(&HashMap::new());
         backends
@@ -232,12 +194,12 @@ impl Backends {
     ) -> bool {
         let mut drafts: Vec<Draft> = self.planned.iter().map(|_| Draft::default()).collect();
         let mut claims: BTreeMap<String, (Rule, BTreeSet<ServiceName>, Draft)> = BTreeMap::new();
-        let mut troubles = BTreeSet::new();
+        let mut complaints = BTreeSet::new();
         members.retain(|identity, member| {
             let instance = &member.instance;
-            let public = public_url(instance, &mut troubles);
+            let public = public_url(instance, &mut complaints);
             let mut wanted = Vec::new();
-            let wishes = self.wishes_of(instance, &mut troubles);
+            let wishes = self.wishes_of(instance, &mut complaints);
             self.places(instance, &member.sources, wishes.all, public.as_ref(), &mut wanted);
             if wanted.is_empty() && wishes.rules.is_empty() {
                 return false;
@@ -264,23 +226,23 @@ impl Backends {
         for (planned, draft) in self.planned.iter_mut().zip(drafts) {
             *planned = draft.follow(planned);
         }
-        let changed = self.advertise(claims, &mut troubles);
-        troubles.difference(&self.troubles).for_each(Trouble::tell);
-        self.troubles = troubles;
+        let changed = self.advertise(claims, &mut complaints);
+        complaints.difference(&self.complaints).for_each(Complaint::tell);
+        self.complaints = complaints;
         changed
     }
 
     fn advertise(
         &mut self,
         claims: BTreeMap<String, (Rule, BTreeSet<ServiceName>, Draft)>,
-        troubles: &mut BTreeSet<Trouble>,
+        complaints: &mut BTreeSet<Complaint>,
     ) -> bool {
         let changed = !claims.keys().eq(self.advertised.keys());
         let mut before = std::mem::take(&mut self.advertised);
         for (key, (rule, services, draft)) in claims {
             if services.len() > 1 {
                 let services: Vec<&str> = services.iter().map(ServiceName::as_str).collect();
-                troubles.insert(Trouble::Contested { route: key.clone(), services: services.join(", ") });
+                complaints.insert(Complaint::Contested { route: key.clone(), services: services.join(", ") });
             }
             let subject = format!("the route {key}");
             let known = before.remove(&key).map(|known| known.backend);
@@ -325,7 +287,7 @@ impl Backends {
     }
 
     /// What an instance may have of what it wants.
-    fn wishes_of(&self, instance: &Instance, troubles: &mut BTreeSet<Trouble>) -> Wishes {
+    fn wishes_of(&self, instance: &Instance, complaints: &mut BTreeSet<Complaint>) -> Wishes {
         let mut wishes = Wishes { all: instance.routes.is_empty(), rules: Vec::new() };
         if !self.plan.routing.advertised_routes || instance.service.is_internal() {
             return wishes;
@@ -336,13 +298,14 @@ impl Backends {
                 Ok(rule) if rule.is_any() && self.plan.has_fallback() => {
                     wishes.all = self.is_open();
                     if !wishes.all {
-                        troubles.insert(Trouble::Taken { instance: name() });
+                        complaints.insert(Complaint::Taken { instance: name() });
                     }
                 }
                 Ok(rule) if wishes.rules.contains(&rule) => {}
                 Ok(rule) => wishes.rules.push(rule),
                 Err(problem) => {
-                    troubles.insert(Trouble::Unreadable { instance: name(), problem: problem.to_string() });
+                    complaints
+                        .insert(Complaint::Unreadable { instance: name(), problem: problem.to_string() });
                 }
             }
         }
@@ -367,11 +330,11 @@ impl Backends {
 }
 
 /// Where clients reach an instance without us, if it says so.
-fn public_url(instance: &Instance, troubles: &mut BTreeSet<Trouble>) -> Option<PublicUrl> {
+fn public_url(instance: &Instance, complaints: &mut BTreeSet<Complaint>) -> Option<PublicUrl> {
     let parsed = instance.meta.get(PUBLIC_URL)?.parse();
     let unreadable = |problem: Invalid| {
         let instance = instance.identity().to_string();
-        troubles.insert(Trouble::Private { instance, problem: problem.to_string() });
+        complaints.insert(Complaint::Private { instance, problem: problem.to_string() });
     };
     parsed.map_err(unreadable).ok()
 }

@@ -2,6 +2,7 @@
 //! sets of all backends, publishes them to the workers, and tells the log who joined or left and why.
 
 mod backends;
+mod complaint;
 mod members;
 mod published;
 #[cfg(test)]

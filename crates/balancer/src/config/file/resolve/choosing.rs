@@ -18,27 +18,23 @@ pub(super) struct ChoosingKeys<'k> {
     pub(super) slow_start: Option<&'k Spot<String>>,
 }
 
-impl<'k> From<&'k RouteKeys> for ChoosingKeys<'k> {
-    fn from(keys: &'k RouteKeys) -> Self {
-        Self {
-            strategy: keys.strategy.as_ref(),
-            hash_by: keys.hash_by.as_ref(),
-            bounded_load: keys.bounded_load.as_ref(),
-            slow_start: keys.slow_start.as_ref(),
-        }
-    }
+/// Routes and backends have these keys under the same names.
+macro_rules! from_keys {
+    ($($keys:ident),+) => {
+        $(impl<'k> From<&'k $keys> for ChoosingKeys<'k> {
+            fn from(keys: &'k $keys) -> Self {
+                Self {
+                    strategy: keys.strategy.as_ref(),
+                    hash_by: keys.hash_by.as_ref(),
+                    bounded_load: keys.bounded_load.as_ref(),
+                    slow_start: keys.slow_start.as_ref(),
+                }
+            }
+        })+
+    };
 }
 
-impl<'k> From<&'k BackendKeys> for ChoosingKeys<'k> {
-    fn from(keys: &'k BackendKeys) -> Self {
-        Self {
-            strategy: keys.strategy.as_ref(),
-            hash_by: keys.hash_by.as_ref(),
-            bounded_load: keys.bounded_load.as_ref(),
-            slow_start: keys.slow_start.as_ref(),
-        }
-    }
-}
+from_keys!(RouteKeys, BackendKeys);
 
 impl ChoosingKeys<'_> {
     /// The keys that are there, by name.
