@@ -10,6 +10,7 @@ mod chooser;
 mod endpoint;
 mod hash;
 mod latency;
+pub mod queue;
 mod report;
 mod roster;
 mod set;

@@ -5,6 +5,7 @@
 mod all;
 mod hashed;
 mod load;
+mod queue;
 mod round_robin;
 mod site;
 mod weights;
