@@ -4,6 +4,7 @@
 //! each by itself; everything else (`discovery`, `upstreams`, `admin`) runs on the runtime that calls [`run`].
 
 mod admin;
+mod buckets;
 pub mod config;
 mod discovery;
 pub mod proxy;
@@ -207,9 +208,7 @@ fn follow(settings: &Settings) -> Following {
     let (plans, next_plans) = mpsc::channel(1);
     let mut sources = Sources::new(said, settings.token.clone());
     let plan = sources.follow(settings);
-    let entropy = fastrand::u64(..);
-    let published = Arc::new(Published::new(upstreams::nobody(&plan, entropy)));
-    let upstreams = Upstreams::new(plan, Arc::clone(&published), clock, entropy);
+    let (upstreams, published) = Upstreams::new(plan, clock, fastrand::u64(..));
     tokio::spawn(upstreams.run(waiting, next_plans, heard));
     Following { published, sources, plans, heard: is_heard }
 }

@@ -259,6 +259,17 @@ pub fn write_response(
     edits: Option<&FieldEdits>,
     out: &mut Vec<u8>,
 ) {
+    write_response_with(head, client, edits, b"", out);
+}
+
+/// The same, with further field lines, each with its line break.
+pub fn write_response_with(
+    head: &ResponseHead<'_>,
+    client: Downstream,
+    edits: Option<&FieldEdits>,
+    fields: &[u8],
+    out: &mut Vec<u8>,
+) {
     let mut dropped =
         head.dropped | edits.map_or(0, |edits| edits.dropped_from_answer(head.bytes, head.lines));
     if client.version == Version::Http10 {
@@ -270,6 +281,7 @@ pub fn write_response(
     if let Some(edits) = edits {
         out.extend_from_slice(edits.added());
     }
+    out.extend_from_slice(fields);
     if let Some(chosen) = head.upgrade {
         write_upgrade(chosen, out);
     }

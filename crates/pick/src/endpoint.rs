@@ -114,6 +114,11 @@ impl<H: Deref<Target = Endpoint>> InFlight<H> {
         Self { endpoint }
     }
 
+    /// What keeps the endpoint alive.
+    pub fn handle(&self) -> &H {
+        &self.endpoint
+    }
+
     /// What keeps the endpoint alive. It must go on to be the same endpoint.
     pub fn handle_mut(&mut self) -> &mut H {
         &mut self.endpoint

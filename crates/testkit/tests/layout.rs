@@ -47,7 +47,18 @@ const IMPURE: &[(&str, &str)] = &[
 const MODULES: &[(&str, &[&str])] = &[
     (
         "balancer",
-        &["admin", "reload", "discovery", "config", "proxy", "telemetry", "upstreams", "routing", "tls"],
+        &[
+            "admin",
+            "reload",
+            "discovery",
+            "config",
+            "proxy",
+            "telemetry",
+            "upstreams",
+            "routing",
+            "tls",
+            "buckets",
+        ],
     ),
     (
         "balancer/src/proxy",
@@ -57,6 +68,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "exchange",
             "own",
             "attempt",
+            "waiting",
             "connect",
             "relay",
             "tunnel",

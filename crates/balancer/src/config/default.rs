@@ -77,6 +77,8 @@ fn default_backend(
             None => "any service".to_owned(),
         },
         choosing: super::Choosing::default(),
+        capacity: super::Capacity::default(),
+        shares_with: None,
         servers: upstreams.iter().map(server).collect(),
         instances: match service {
             Some(query) => Instances::Query(query.clone()),

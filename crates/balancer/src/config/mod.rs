@@ -14,8 +14,9 @@ use berth_client::RegistryAddress;
 use berth_daemon::LogFormat;
 
 pub use crate::routing::{
-    Action, Backend, Choosing, Fixed, HashBy, Instances, Placeholder, Policy, ProxySettings, PublicUrl,
-    Route, RouteTimeouts, Routing, Server, SplitKey, StrategyName, Target, Template, Upstream,
+    Action, Backend, Capacity, Choosing, Fixed, HashBy, Instances, Placeholder, Policy, ProxySettings,
+    PublicUrl, QueueSettings, Route, RouteTimeouts, Routing, Server, SplitKey, Sticky, StrategyName, Target,
+    Template, Upstream,
 };
 use crate::telemetry::{AccessFormat, AccessTarget};
 pub use default::default_routing;

@@ -134,6 +134,7 @@ pub fn settle(flags: &Options, file: Option<&Loaded>, open_files: u64) -> Result
         return Err(Unsettled::OpenAdmin(address));
     }
     let upstreams = options.upstream.clone().unwrap_or_default();
+    let most_connections = most_connections(options.max_connections, open_files);
     let registries = default::registries(&options, file);
     let routing = default::routing(options.service.as_ref(), &upstreams, &registries, file);
     let listen = options.listen.unwrap_or(Listen::everywhere(8080));
@@ -147,18 +148,18 @@ pub fn settle(flags: &Options, file: Option<&Loaded>, open_files: u64) -> Result
         token,
         registries,
         threads,
-        most_connections: most_connections(options.max_connections, open_files),
+        most_connections,
         open_files: usize::try_from(open_files).unwrap_or(usize::MAX),
         grace: options.grace.unwrap_or(Duration::from_secs(30)),
         access_log: options.access_log.clone().unwrap_or(AccessTarget::Off),
         access_format: options.access_log_format.unwrap_or_default(),
         log_format: options.log_format.unwrap_or_default(),
-        proxy: proxy(options),
+        proxy: proxy(options, most_connections),
         routing,
     })
 }
 
-fn proxy(options: Options) -> ProxySettings {
+fn proxy(options: Options, most_connections: usize) -> ProxySettings {
     let or_seconds = |time: Option<Duration>, default| time.unwrap_or(Duration::from_secs(default));
     ProxySettings {
         limits: Limits {
@@ -177,6 +178,8 @@ fn proxy(options: Options) -> ProxySettings {
             upstream_idle: or_seconds(options.timeout_upstream_idle, 30),
         },
         most_body_bytes: options.max_body.and_then(|most| most.0),
+        // One backend that hangs leaves room for the clients of others.
+        most_pending: u32::try_from(most_connections.div_ceil(2)).unwrap_or(u32::MAX),
         trusted_proxies: options.trusted_proxies.unwrap_or_default(),
         tls: options.upstream_ca.unwrap_or_default(),
         via: options.via.unwrap_or(true),

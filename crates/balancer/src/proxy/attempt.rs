@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use berth_http1::forward::{Downstream, must_unchunk, passes_unchanged, write_response};
+use berth_http1::forward::{Downstream, must_unchunk, passes_unchanged, write_response, write_response_with};
 use berth_http1::{Body, FieldEdits, ResponseHead};
 use berth_pick::{Endpoint, InFlight};
 
@@ -17,8 +17,10 @@ use super::request::{Method, Request};
 use super::shared::Worker;
 use super::stream::Stream;
 use super::view::{Candidates, Chosen, Routed};
+use super::waiting;
 use crate::routing::LiveRoute;
 use crate::telemetry::Side;
+use crate::upstreams::TurnedAway;
 
 /// How often a request is sent again after an endpoint took it and died. A request that kills its server must
 /// not be carried through all of them.
@@ -58,7 +60,14 @@ async fn send_routed(
     let mut candidates = Candidates::of(routed);
     let (mut tried, mut unanswered, mut resending, mut distrusted) = (false, 0, false, false);
     loop {
-        let Some(chosen) = first.take().or_else(|| candidates.next(&worker.asking)) else {
+        let chosen = match first.take() {
+            None if candidates.backend().is_limited => {
+                Box::pin(waiting::place(worker, client, &mut candidates, record)).await?
+            }
+            None => candidates.next(&worker.asking),
+            first => first,
+        };
+        let Some(chosen) = chosen else {
             return Err(match (!tried, unanswered) {
                 (true, _) => Failure::NoEndpoint,
                 (false, 0) if distrusted => Failure::AllDistrusted,
@@ -70,10 +79,12 @@ async fn send_routed(
             worker.cells.resent.add(1);
         }
         let place = chosen.place();
-        let begun = routed.view.backends[place.0].chooser.times_answers().then(Instant::now);
+        let backend = &*routed.view.backends[place.0];
+        let begun = backend.chooser.times_answers().then(Instant::now);
         record.chosen(chosen.address());
+        request.cookie = candidates.cookie(&chosen);
         let endpoint = InFlight::begin(chosen);
-        let failure = match on_endpoint(worker, routed.route(), client, request, &endpoint, record).await {
+        let failure = match on_endpoint(worker, routed, client, request, &endpoint, record).await {
             Ok((upstream, answer)) => {
                 note_answer(worker, &endpoint, record, begun);
                 return Ok(Answered { endpoint, upstream, answer });
@@ -99,7 +110,7 @@ async fn send_routed(
             }
             failure => return Err(failure),
         }
-        candidates.failed(place);
+        candidates.failed(place, endpoint.key());
         tried = true;
     }
 }
@@ -130,12 +141,13 @@ fn may_send_again(request: &mut Request, allows: fn(Method) -> bool) -> bool {
 /// One endpoint: on an idle connection if there is one, else, or if that one turns out dead, on a new one.
 async fn on_endpoint(
     worker: &Worker,
-    route: &LiveRoute,
+    routed: &Routed,
     client: &mut Client,
     request: &mut Request,
-    endpoint: &Endpoint,
+    endpoint: &InFlight<Chosen>,
     record: &mut Record,
 ) -> Result<(Stream, AnswerBody), Failure> {
+    let route = routed.route();
     let is_addressed = route.edits.as_ref().is_some_and(|edits| edits.rewrite_host.is_some());
     if !is_addressed && (endpoint.authority().is_some() || request.upload.is_addressed()) {
         request.upload.address_to(endpoint.authority());
@@ -150,9 +162,25 @@ async fn on_endpoint(
         }
     }
     // On the heap: a client that waits for its next request should not carry the room for it.
-    let mut upstream = Box::pin(connect::to(worker, client, endpoint)).await?;
+    let mut upstream = Box::pin(connect(worker, client, routed, endpoint)).await?;
     let answer = wait(worker, route, client, request, &mut upstream, record).await?;
     Ok((upstream, answer))
+}
+
+/// A new connection, unless too many requests of the backend wait for one.
+async fn connect(
+    worker: &Worker,
+    client: &Client,
+    routed: &Routed,
+    endpoint: &InFlight<Chosen>,
+) -> Result<Stream, Failure> {
+    let backend = &routed.view.backends[endpoint.handle().place().0];
+    let most = backend.about.capacity.most_pending.unwrap_or(routed.view.general.most_pending);
+    let Some(_pending) = backend.lasting.places.pending(most.into()) else {
+        backend.lasting.places.turn_away(TurnedAway::Pending);
+        return Err(Failure::TurnedAway(TurnedAway::Pending));
+    };
+    connect::to(worker, client, endpoint).await
 }
 
 /// Sends the request on one connection and waits for the head of the final answer.
@@ -300,7 +328,7 @@ impl Wait<'_> {
         }
         let mut outgoing = self.worker.buffers.take();
         let client = Downstream { version: self.request.version, keep_alive: true };
-        write_response(head, client, self.edits, &mut outgoing);
+        write_response_with(head, client, self.edits, self.request.cookie(), &mut outgoing);
         outgoing.extend_from_slice(&bytes[head.bytes.len()..]);
         self.record.answered(head.status);
         let sent = self.client.outlet.send(&mut self.client.stream, cx, &outgoing);
@@ -332,12 +360,13 @@ impl Wait<'_> {
             self.record.reports(load);
         }
         let outlet = &mut self.client.outlet;
-        let sent = if self.edits.is_none() && passes_unchanged(head, client) {
+        let passes = self.edits.is_none() && request.cookie.is_none() && passes_unchanged(head, client);
+        let sent = if passes {
             let taken = answer.take(&bytes[length..]).map_err(Failure::BadAnswer)?;
             outlet.send(&mut self.client.stream, cx, &bytes[..length + taken])
         } else {
             let mut outgoing = self.worker.buffers.take();
-            write_response(head, client, self.edits, &mut outgoing);
+            write_response_with(head, client, self.edits, request.cookie(), &mut outgoing);
             answer.append(&bytes[length..], &mut outgoing).map_err(Failure::BadAnswer)?;
             let sent = outlet.send(&mut self.client.stream, cx, &outgoing);
             self.worker.buffers.give(outgoing);

@@ -110,6 +110,16 @@ impl Client {
         self.stream.is_broken(cx)
     }
 
+    /// Whether the client has gone while it waits for its turn. One that has said its last word has as well: hardly
+    /// anybody ends one direction and waits on the other, and for everybody else the place in the queue is lost.
+    pub(crate) fn has_left(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.deadline.takes_look() {
+            // What it has sent may hide that it has gone; then it is looked at again and again.
+            self.deadline.look_later();
+        }
+        self.stream.has_ended(cx)
+    }
+
     /// Prepares for its next request. From now on the kernel is asked for events before it is read: among them are
     /// those that tell which idle upstream connections have ended meanwhile.
     #[inline]

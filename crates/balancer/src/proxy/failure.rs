@@ -3,6 +3,7 @@ use std::io;
 use thiserror::Error;
 
 use crate::telemetry::Side;
+use crate::upstreams::TurnedAway;
 
 /// Why an exchange did not go as it should: which side failed, and what the client is told.
 #[derive(Debug, Error)]
@@ -10,6 +11,9 @@ pub(crate) enum Failure {
     /// No route leads to what was asked for.
     #[error("no route")]
     NoRoute,
+    /// Whoever it is for has enough to do.
+    #[error("{0}")]
+    TurnedAway(TurnedAway),
     /// There is nobody to send it to.
     #[error("no endpoint")]
     NoEndpoint,
@@ -59,6 +63,16 @@ impl Failure {
     pub(crate) fn sentence(&self, subject: &str) -> Option<String> {
         Some(match self {
             Failure::NoRoute => "No route leads to this host and path.".into(),
+            Failure::TurnedAway(TurnedAway::QueueFull) => format!("Too many requests wait for {subject}."),
+            Failure::TurnedAway(TurnedAway::QueueTimeout) => {
+                format!("No instance of {subject} became free in time.")
+            }
+            Failure::TurnedAway(TurnedAway::Connections) => {
+                format!("All connections to {subject} are in use.")
+            }
+            Failure::TurnedAway(TurnedAway::Pending) => {
+                format!("Too many requests wait for a connection to {subject}.")
+            }
             Failure::NoEndpoint => format!("No instance of {subject} is available."),
             Failure::AllUnreachable | Failure::Connect(_) => {
                 format!("No instance of {subject} accepts a connection.")
@@ -80,7 +94,7 @@ impl Failure {
     pub(crate) fn side(&self) -> Side {
         match self {
             Failure::NoRoute => Side::Client,
-            Failure::NoEndpoint | Failure::AllUnreachable => Side::Nobody,
+            Failure::TurnedAway(_) | Failure::NoEndpoint | Failure::AllUnreachable => Side::Nobody,
             Failure::Connect(_) | Failure::Handshake(_) | Failure::AllDistrusted => Side::Upstream,
             Failure::NoAnswer | Failure::BadAnswer(_) => Side::Upstream,
             Failure::AnswerTimeout | Failure::Truncated(_) => Side::Upstream,
@@ -93,6 +107,7 @@ impl Failure {
     pub(crate) fn status(&self) -> u16 {
         match self {
             Failure::NoRoute => 404,
+            Failure::TurnedAway(_) => 503,
             Failure::NoEndpoint | Failure::AllUnreachable | Failure::Connect(_) => 503,
             Failure::AllDistrusted | Failure::Handshake(_) => 502,
             Failure::NoAnswer | Failure::BadAnswer(_) | Failure::Truncated(_) => 502,

@@ -39,5 +39,6 @@ mod splice;
 mod stream;
 mod upload;
 mod view;
+mod waiting;
 
 pub(crate) use deadlines::TICK;

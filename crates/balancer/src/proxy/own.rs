@@ -46,21 +46,29 @@ fn decide_otherwise(asking: &Asking, request: &Request, routed: &Routed, action:
         Action::RedirectTo { permanent, .. } => {
             redirect(*permanent, &[routed.location.as_deref().unwrap_or_default().as_bytes()])
         }
-        Action::Redirect { permanent, .. } => {
-            let chosen = Candidates::of(routed).next(asking);
-            let target = request.upload.target();
-            // An upgrade cannot be sent elsewhere, nor can the `*` of OPTIONS: no URL asks for it.
-            let may_go = request.upgrade.is_none() && target != b"*";
-            match chosen.as_ref().and_then(Chosen::public_url).filter(|_| may_go) {
-                Some(url) => redirect(*permanent, &[url.as_str().as_bytes(), target]),
-                None => return Decision::Forward(chosen),
-            }
-        }
-        Action::Pick(_) => match Candidates::of(routed).next(asking) {
-            Some(chosen) => pick(&chosen),
-            None => return Decision::Forward(None),
-        },
+        Action::Redirect { .. } | Action::Pick(_) => return lead(asking, request, routed, action),
     };
+    Decision::Answer(Box::new(told))
+}
+
+/// Tells the client to which endpoint it may go by itself.
+fn lead(asking: &Asking, request: &Request, routed: &Routed, action: &Action) -> Decision {
+    let mut candidates = Candidates::of(routed);
+    let Some(chosen) = candidates.next(asking) else { return Decision::Forward(None) };
+    let mut told = if let Action::Redirect { permanent, .. } = action {
+        let target = request.upload.target();
+        // An upgrade cannot be sent elsewhere, nor can the `*` of OPTIONS: no URL asks for it.
+        let may_go = request.upgrade.is_none() && target != b"*";
+        match chosen.public_url().filter(|_| may_go) {
+            Some(url) => redirect(*permanent, &[url.as_str().as_bytes(), target]),
+            // Where a place is needed, it is asked for with the choice.
+            None if candidates.backend().is_limited => return Decision::Forward(None),
+            None => return Decision::Forward(Some(chosen)),
+        }
+    } else {
+        pick(&chosen)
+    };
+    told.fields.extend(candidates.cookie(&chosen).unwrap_or_default().bytes());
     Decision::Answer(Box::new(told))
 }
 

@@ -19,11 +19,21 @@ pub(crate) struct Record {
     begun: bool,
     bytes: u64,
     load: Option<f32>,
+    /// So long it waited for a place.
+    waited: Duration,
 }
 
 impl Record {
     pub(crate) fn begin() -> Self {
-        Self { started: Instant::now(), endpoint: None, status: 0, begun: false, bytes: 0, load: None }
+        Self {
+            started: Instant::now(),
+            endpoint: None,
+            status: 0,
+            begun: false,
+            bytes: 0,
+            load: None,
+            waited: Duration::ZERO,
+        }
     }
 
     /// The endpoint that the request is with now.
@@ -50,6 +60,12 @@ impl Record {
     /// What the endpoint says of its load, from 0 to 1.
     pub(crate) fn load(&self) -> Option<f32> {
         self.load
+    }
+
+    /// It has waited so long for a place at an endpoint.
+    #[cold]
+    pub(crate) fn waited(&mut self, time: Duration) {
+        self.waited += time;
     }
 
     /// Its first bytes have gone to the client.
@@ -93,6 +109,7 @@ impl Record {
                 bytes: self.bytes,
                 endpoint: self.endpoint,
                 took,
+                waited: self.waited,
                 failure: failure.map(|failure| failure as &dyn Display),
             });
         }
@@ -121,6 +138,7 @@ pub(crate) fn answered_here(
             bytes: 0,
             endpoint: None,
             took: Duration::ZERO,
+            waited: Duration::ZERO,
             failure: problem.as_ref().map(|problem| problem as &dyn Display),
         });
     }

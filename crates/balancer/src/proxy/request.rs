@@ -52,11 +52,18 @@ pub(crate) struct Request {
     pub(crate) upload: Upload,
     /// Where it goes; none if no route wants it.
     pub(crate) routed: Option<Routed>,
+    /// A field for the answer, beside those that come with it.
+    pub(crate) cookie: Option<Box<str>>,
     /// What the access log tells of it; none when there is no log.
     pub(crate) line: Option<Box<LoggedLine>>,
 }
 
 impl Request {
+    /// What the answer's head gets beside its own fields.
+    pub(crate) fn cookie(&self) -> &[u8] {
+        self.cookie.as_deref().unwrap_or_default().as_bytes()
+    }
+
     /// Takes from the head all that outlives the poll which parsed it. `outgoing` is the head as it goes
     /// upstream, `most_bytes` the longest body that its route allows.
     #[inline]
@@ -81,6 +88,7 @@ impl Request {
             upgrade: head.upgrade.map(Box::from),
             upload: Upload::new(outgoing, body, most_bytes),
             routed,
+            cookie: None,
             line,
         }
     }

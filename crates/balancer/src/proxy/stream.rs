@@ -163,6 +163,23 @@ impl Stream {
             && self.socket().is_none_or(|socket| matches!(socket.take_error(), Err(_) | Ok(Some(_))))
     }
 
+    /// Whether the other side has nothing more to say, or the connection is broken. Bytes that were not read hide the
+    /// end behind them.
+    pub(crate) fn has_ended(&mut self, cx: &mut Context<'_>) -> bool {
+        let peeked = match self {
+            Stream::New(_) => return self.register().is_err() || self.has_ended(cx),
+            Stream::Lost => return true,
+            Stream::Plain(stream) => stream.poll_peek(cx, &mut ReadBuf::new(&mut [0])),
+            // Only a client is asked, and none speaks TLS.
+            Stream::Tls(_) => return self.is_broken(cx),
+        };
+        match peeked {
+            Poll::Pending => false,
+            Poll::Ready(Ok(1..)) => self.is_broken(cx),
+            Poll::Ready(_) => true,
+        }
+    }
+
     /// Whether its bytes are those of a socket that can be waited for, if need be from now on.
     pub(crate) fn can_be_joined(&mut self) -> bool {
         match self {

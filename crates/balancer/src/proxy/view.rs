@@ -2,17 +2,25 @@ use std::net::IpAddr;
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Waker;
 
 use berth_http1::RequestHead;
+use berth_pick::queue::{Asks, Entry, Place, Queue, Waiting};
 use berth_pick::{Ask, Endpoint};
 use berth_route::Ambiguous;
 
 use super::asking::Asking;
 use crate::routing::{LiveRoute, PublicUrl};
-use crate::upstreams::Snapshot;
+use crate::upstreams::{LiveBackend, Snapshot, TurnedAway};
 
 /// A worker's own hold on a snapshot. Requests share it by a count that no other thread touches.
 pub(crate) type View = Rc<Arc<Snapshot>>;
+
+/// How often the strategy is asked for an endpoint that has room.
+const MOST_TURNS: usize = 8;
+
+/// No place in a set.
+const NOBODY: u32 = u32::MAX;
 
 /// The route of a request, with the view that keeps it alive.
 #[derive(Debug)]
@@ -24,6 +32,8 @@ pub(crate) struct Routed {
     pub(crate) backend: usize,
     /// What keeps the client or the request to an endpoint, where the backend goes by it.
     key: u64,
+    /// The place of the endpoint that the client is to keep to, or [`NOBODY`].
+    kept: u32,
     /// Where `redirect_to` sends the client.
     pub(crate) location: Option<Box<str>>,
 }
@@ -37,8 +47,12 @@ impl Routed {
     pub(crate) fn find(view: View, head: &RequestHead<'_>, peer: IpAddr) -> Result<Option<Self>, Ambiguous> {
         let Some(route) = view.routes.find(head)? else { return Ok(None) };
         let backend = view.routes.get(route).backend(head);
-        let key = view.backends.get(backend).map_or(0, |backend| backend.chooser.choosing.key_of(head, peer));
-        Ok(Some(Self { view, route, backend, key, location: None }))
+        let (key, kept) = view.backends.get(backend).map_or((0, NOBODY), |backend| {
+            let kept = backend.sticky.as_ref().and_then(|cookie| cookie.place(head));
+            let kept = kept.and_then(|place| u32::try_from(place).ok());
+            (backend.chooser.choosing.key_of(head, peer), kept.unwrap_or(NOBODY))
+        });
+        Ok(Some(Self { view, route, backend, key, kept, location: None }))
     }
 
     #[inline]
@@ -48,26 +62,28 @@ impl Routed {
 
     /// Whom clients are told about when there is nobody.
     pub(crate) fn subject(&self) -> &str {
-        self.view.backends.get(self.backend).map_or("", |backend| &backend.subject)
+        self.view.backends.get(self.backend).map_or("", |backend| &backend.about.subject)
     }
 }
 
 /// An endpoint that was chosen, with the view that keeps it alive.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Chosen {
     hold: Hold,
     /// Its backend's place in the view.
     backend: usize,
-    /// Its place in the backend's set.
+    /// Its place in the backend's set. That of one which was waited for is not known.
     index: usize,
 }
 
 /// What keeps a chosen endpoint alive.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Hold {
     /// A count that no other thread touches.
     View(View),
     Endpoint(Arc<Endpoint>),
+    /// A place of a backend whose endpoints take so many requests and no more.
+    Place(Box<Place>),
 }
 
 impl Chosen {
@@ -79,6 +95,11 @@ impl Chosen {
         Some(Self { hold: Hold::View(Rc::clone(view)), backend, index })
     }
 
+    /// One that a place was waited for.
+    fn at(place: Place, backend: usize) -> Self {
+        Self { hold: Hold::Place(Box::new(place)), backend, index: usize::MAX }
+    }
+
     /// Its backend's place in the view, and its own in the backend's set.
     pub(crate) fn place(&self) -> (usize, usize) {
         (self.backend, self.index)
@@ -88,7 +109,7 @@ impl Chosen {
     pub(crate) fn public_url(&self) -> Option<&PublicUrl> {
         match &self.hold {
             Hold::View(view) => view.backends[self.backend].public_url(self.index),
-            Hold::Endpoint(_) => None,
+            Hold::Endpoint(_) | Hold::Place(_) => None,
         }
     }
 
@@ -100,13 +121,28 @@ impl Chosen {
     }
 }
 
+/// What a backend with limits has for a request.
+#[derive(Debug)]
+pub(crate) enum Offer {
+    Chosen(Chosen),
+    /// A place in its queue.
+    Waits(Waiting),
+    /// It has nobody that was not tried.
+    Nobody,
+    TurnedAway(TurnedAway),
+}
+
 /// The endpoints that may serve a request, one after the other: those of its backend, then, if the route has a share for
 /// others, theirs.
 pub(crate) struct Candidates<'a> {
     routed: &'a Routed,
     backend: usize,
-    /// Endpoints of this backend that have failed.
+    /// Endpoints of this backend that have failed, by their places.
     tried: Vec<usize>,
+    /// The same by their keys.
+    tried_keys: Vec<u64>,
+    /// Its number among those who came to this backend's queue.
+    order: Option<u64>,
     /// Backends that have nobody left.
     given_up: Vec<usize>,
 }
@@ -114,16 +150,15 @@ pub(crate) struct Candidates<'a> {
 impl<'a> Candidates<'a> {
     #[inline]
     pub(crate) fn of(routed: &'a Routed) -> Self {
-        Self { routed, backend: routed.backend, tried: Vec::new(), given_up: Vec::new() }
+        let (tried, tried_keys, given_up) = (Vec::new(), Vec::new(), Vec::new());
+        Self { routed, backend: routed.backend, tried, tried_keys, order: None, given_up }
     }
 
     /// The next one, which is none of those before.
     #[inline]
     pub(crate) fn next(&mut self, asking: &Asking) -> Option<Chosen> {
         loop {
-            let (key, tried) = (self.routed.key, &self.tried);
-            let chosen = asking.ask(key, tried, |ask| Chosen::next(&self.routed.view, self.backend, ask));
-            if let Some(chosen) = chosen {
+            if let Some(chosen) = self.choose(asking) {
                 return Some(chosen);
             }
             if !self.give_up() {
@@ -132,24 +167,106 @@ impl<'a> Candidates<'a> {
         }
     }
 
+    /// The next one of this backend.
+    #[inline]
+    fn choose(&self, asking: &Asking) -> Option<Chosen> {
+        let (view, key) = (&self.routed.view, self.routed.key);
+        if let Some(index) = self.kept() {
+            return Some(Chosen { hold: Hold::View(Rc::clone(view)), backend: self.backend, index });
+        }
+        asking.ask(key, &self.tried, |ask| Chosen::next(view, self.backend, ask))
+    }
+
+    /// The one that the client is to keep to.
+    #[inline]
+    fn kept(&self) -> Option<usize> {
+        if self.routed.kept == NOBODY || self.backend != self.routed.backend {
+            return None;
+        }
+        let index = self.routed.kept as usize;
+        (!self.tried.contains(&index)).then_some(index)
+    }
+
+    /// The backend that is asked now.
+    #[inline]
+    pub(crate) fn backend(&self) -> &Arc<LiveBackend> {
+        &self.routed.view.backends[self.backend]
+    }
+
+    /// Asks this backend, which has limits, for a place.
+    pub(crate) fn enter(&mut self, asking: &Asking, waker: &Waker) -> Offer {
+        let backend = self.backend();
+        if !backend.about.capacity.counts() {
+            if let Some(chosen) = self.choose(asking) {
+                return Offer::Chosen(chosen);
+            }
+            if !backend.is_limited {
+                return Offer::Nobody;
+            }
+        }
+        let endpoints = backend.set.endpoints();
+        let wish = self.kept().map(|index| endpoints[index].key());
+        let mut asks = Asks { order: self.order, wish, tried: &self.tried_keys };
+        let mut tried = self.tried.clone();
+        let choose = |queue: &Queue<Waker>| {
+            // A few turns for whom the strategy would have; then for anybody who has room.
+            for _ in 0..MOST_TURNS {
+                let choose = |ask: &mut Ask<'_>| backend.chooser.choose(&backend.set, ask);
+                let index = asking.ask(self.routed.key, &tried, choose)?;
+                let key = endpoints[index].key();
+                if queue.has_room(key) {
+                    return Some(key);
+                }
+                tried.push(index);
+            }
+            None
+        };
+        let entry = backend.lasting.places.gate.enter(&mut asks, choose, waker);
+        self.order = asks.order;
+        match entry {
+            Entry::Place(place) => Offer::Chosen(Chosen::at(place, self.backend)),
+            Entry::Waits(waiting) => Offer::Waits(waiting),
+            Entry::Nobody => Offer::Nobody,
+            Entry::QueueFull => Offer::TurnedAway(TurnedAway::QueueFull),
+            Entry::TooMany => Offer::TurnedAway(TurnedAway::Connections),
+        }
+    }
+
+    /// A place of this backend that was waited for.
+    pub(crate) fn waited_for(&self, place: Place) -> Chosen {
+        Chosen::at(place, self.backend)
+    }
+
+    /// The field that makes the client keep to this endpoint, if it is to and does not yet.
+    #[inline]
+    pub(crate) fn cookie(&self, chosen: &Chosen) -> Option<Box<str>> {
+        let backend = &self.routed.view.backends[chosen.backend];
+        let cookie = backend.sticky.as_ref()?;
+        let kept = self.kept().map(|index| backend.set.endpoints()[index].key());
+        (kept != Some(chosen.key())).then(|| cookie.field(chosen).into())
+    }
+
     /// This one has failed. It may have been chosen before, of a backend further on: then those in front of that have
     /// nobody.
-    pub(crate) fn failed(&mut self, (backend, index): (usize, usize)) {
+    pub(crate) fn failed(&mut self, (backend, index): (usize, usize), key: u64) {
         while backend != self.backend {
             if !self.give_up() {
                 return;
             }
         }
         self.tried.push(index);
+        self.tried_keys.push(key);
     }
 
     /// Goes on to the next backend, if there is one.
     #[cold]
-    fn give_up(&mut self) -> bool {
+    pub(crate) fn give_up(&mut self) -> bool {
         self.given_up.push(self.backend);
         let Some(other) = self.routed.route().others(&self.given_up) else { return false };
         self.backend = other;
         self.tried.clear();
+        self.tried_keys.clear();
+        self.order = None;
         true
     }
 }
@@ -160,6 +277,7 @@ impl Deref for Chosen {
         match &self.hold {
             Hold::View(view) => &view.backends[self.backend].set.endpoints()[self.index],
             Hold::Endpoint(endpoint) => endpoint,
+            Hold::Place(place) => place.endpoint(),
         }
     }
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use berth_http1::RequestHead;
 use berth_pick::{Chooser, Strategy, hash};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use super::{StrategyName, split_query};
 
@@ -22,6 +24,17 @@ pub struct Choosing {
     pub bounded_load: Option<f32>,
     /// How long endpoints that join have to reach their full share; what suits the strategy if nothing is said.
     pub slow_start: Option<Duration>,
+    /// What keeps a client at the endpoint that it had first.
+    pub sticky: Option<Sticky>,
+}
+
+/// What keeps a client at an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Sticky {
+    /// A cookie that the balancer sets.
+    Cookie,
 }
 
 /// What `consistent_hash` goes by. A request without it goes by the client's address.

@@ -17,6 +17,8 @@ pub struct ProxySettings {
     pub timeouts: Timeouts,
     /// The largest body of a request, in bytes; none without a limit.
     pub most_body_bytes: Option<u64>,
+    /// Requests of each backend that wait at once for an upstream connection to come about.
+    pub most_pending: u32,
     /// Peers that are believed when they say whom they forward for.
     pub trusted_proxies: Vec<IpNet>,
     /// How upstreams prove who they are.

@@ -8,12 +8,14 @@ use berth_route::Rule;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+mod capacity;
 mod choosing;
 mod general;
 mod routes;
 mod upstream;
 
-pub use choosing::{Choosing, HashBy};
+pub use capacity::{Capacity, QueueSettings};
+pub use choosing::{Choosing, HashBy, Sticky};
 pub use general::{Millis, ProxySettings, Timeouts};
 pub(crate) use routes::{Edits, LiveRoute, Routes, StepTimeouts, split_query};
 pub use upstream::Upstream;
@@ -215,6 +217,10 @@ pub struct Backend {
     pub subject: String,
     /// How endpoints are chosen.
     pub choosing: Choosing,
+    /// How many requests it takes.
+    pub capacity: Capacity,
+    /// The backend whose endpoints these are, by its name, if it is another: they share their places and one queue.
+    pub shares_with: Option<String>,
     /// Servers that the file names.
     pub servers: Vec<Server>,
     /// Instances that registries list.

@@ -164,6 +164,8 @@ pub(crate) struct AccessEntry<'a> {
     pub(crate) bytes: u64,
     pub(crate) endpoint: Option<SocketAddr>,
     pub(crate) took: Duration,
+    /// How long of that it waited for a place at an endpoint.
+    pub(crate) waited: Duration,
     pub(crate) failure: Option<&'a dyn Display>,
 }
 
@@ -254,6 +256,10 @@ fn version_text(version: Version) -> &'static str {
     }
 }
 
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// JSON without any control character, also those beyond ASCII that JSON itself would let through to a terminal.
 struct Visible;
 
@@ -285,6 +291,8 @@ fn json(out: &mut Vec<u8>, entry: &AccessEntry<'_>) -> io::Result<()> {
         endpoint: Option<String>,
         duration_us: u64,
         #[serde(skip_serializing_if = "Option::is_none")]
+        waited_us: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
         failure: Option<String>,
     }
     #[derive(Serialize)]
@@ -312,7 +320,8 @@ fn json(out: &mut Vec<u8>, entry: &AccessEntry<'_>) -> io::Result<()> {
         status: entry.status,
         bytes: entry.bytes,
         endpoint: entry.endpoint.map(|address| address.to_string()),
-        duration_us: u64::try_from(entry.took.as_micros()).unwrap_or(u64::MAX),
+        duration_us: micros(entry.took),
+        waited_us: (!entry.waited.is_zero()).then(|| micros(entry.waited)),
         failure: entry.failure.map(ToString::to_string),
     };
     line.serialize(&mut serde_json::Serializer::with_formatter(&mut *out, Visible))?;

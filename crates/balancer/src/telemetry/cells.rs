@@ -1,16 +1,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Upper bounds of the latency buckets, in microseconds: each twice the one before, from 64 µs to about 67 s.
-pub(crate) const LATENCY_BOUNDS_US: [u64; 21] = {
-    let mut bounds = [64; 21];
-    let mut index = 1;
-    while index < 21 {
-        bounds[index] = bounds[index - 1] * 2;
-        index += 1;
-    }
-    bounds
-};
+use crate::buckets::{LATENCY_BOUNDS_US, bucket_of};
 
 /// A number with one writer: the worker. Anybody may read it.
 #[derive(Debug, Default)]
@@ -99,9 +90,7 @@ impl Cells {
     #[inline]
     pub(crate) fn took(&self, time: Duration) {
         let us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        // The bounds are powers of two, so the bucket is the length of the number.
-        let bits = (u64::BITS - us.saturating_sub(1).leading_zeros()) as usize;
-        self.latency[bits.saturating_sub(6).min(LATENCY_BOUNDS_US.len())].add(1);
+        self.latency[bucket_of(us)].add(1);
         self.latency_sum_us.add(us);
     }
 }

@@ -9,8 +9,9 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use super::Cells;
-use super::cells::{Cell, LATENCY_BOUNDS_US};
+use super::cells::Cell;
+use super::{Cells, queues};
+use crate::buckets::LATENCY_BOUNDS_US;
 use crate::upstreams::Published;
 
 /// The metrics of the balancer: nothing is kept in it, every scrape reads the workers' cells.
@@ -69,6 +70,7 @@ impl Collector for Workers {
         let open = tunnels.saturating_sub(self.sum(|cells| &cells.tunnels_ended));
         gauge(&mut encoder, "tunnels_open", "Tunnels open now", open)?;
         self.endpoints(&mut encoder)?;
+        queues::encode(&mut encoder, &self.published.current())?;
         self.latency(&mut encoder)
     }
 }
@@ -154,7 +156,7 @@ fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64
     gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)
 }
 
-fn counters<L: prometheus_client::encoding::EncodeLabelSet>(
+pub(super) fn counters<L: prometheus_client::encoding::EncodeLabelSet>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,

@@ -3,6 +3,7 @@
 mod access_log;
 mod cells;
 mod metrics;
+mod queues;
 
 pub(crate) use access_log::{AccessEntry, AccessLog, LoggedLine, WorkerLog};
 pub use access_log::{AccessFormat, AccessTarget};

@@ -10,9 +10,9 @@ use berth_route::Rule;
 
 use super::complaint::Complaint;
 use super::members::Member;
-use super::published::{LiveBackend, LiveChooser};
+use super::published::{About, Lasting, LiveBackend, LiveChooser};
 use super::{Plan, SourceId};
-use crate::routing::{Backend, Choosing, Instances, PublicUrl};
+use crate::routing::{Backend, Capacity, Choosing, Instances, PublicUrl};
 
 /// The key of an instance's meta that says where clients reach it without us.
 const PUBLIC_URL: &str = "public_url";
@@ -101,20 +101,34 @@ impl Draft {
         } else {
             set.endpoints().iter().map(|endpoint| urls.remove(&endpoint.key())).collect()
         };
-        let (chooser, subject) = (Arc::clone(&before.chooser), Arc::clone(&before.subject));
-        Arc::new(LiveBackend::new(set, chooser, subject, public))
+        let next = before.with(set, public);
+        next.admit();
+        Arc::new(next)
     }
 }
 
-fn nobody(subject: &str, choosing: &Choosing, entropy: u64) -> Arc<LiveBackend> {
+fn nobody(about: About, choosing: &Choosing, lasting: Arc<Lasting>, entropy: u64) -> Arc<LiveBackend> {
     let chooser = Arc::new(LiveChooser::new(choosing, entropy));
-    Arc::new(LiveBackend::new(Set::default(), chooser, subject.into(), Vec::new()))
+    let nobody = LiveBackend::nobody(about, chooser, lasting);
+    nobody.admit();
+    Arc::new(nobody)
+}
+
+fn about(backend: &Backend) -> About {
+    let (name, subject) = (backend.name.as_str().into(), backend.subject.as_str().into());
+    About { name, subject, capacity: backend.capacity }
 }
 
 /// A backend that goes on under another plan.
-fn follow(before: &Arc<LiveBackend>, backend: &Backend, entropy: u64) -> Arc<LiveBackend> {
+fn follow(
+    before: &Arc<LiveBackend>,
+    backend: &Backend,
+    lasting: &Arc<Lasting>,
+    entropy: u64,
+) -> Arc<LiveBackend> {
     let is_same = backend.choosing == before.chooser.choosing;
-    if is_same && *before.subject == *backend.subject {
+    let about = about(backend);
+    if is_same && before.about == about && Arc::ptr_eq(&before.lasting, lasting) {
         return Arc::clone(before);
     }
     let (chooser, set) = if is_same {
@@ -124,7 +138,9 @@ fn follow(before: &Arc<LiveBackend>, backend: &Backend, entropy: u64) -> Arc<Liv
     };
     let set = chooser.arrange(set, &before.eligible());
     // Public URLs are laid out with the endpoints, which follows.
-    Arc::new(LiveBackend::new(set, chooser, backend.subject.as_str().into(), Vec::new()))
+    let next = LiveBackend::nobody(about, chooser, Arc::clone(lasting)).with(set, Vec::new());
+    next.admit();
+    Arc::new(next)
 }
 
 impl Backends {
@@ -175,10 +191,30 @@ impl Backends {
                 }
             }
             let entropy = self.entropy.wrapping_add(place as u64);
-            self.planned.push(match known.get(&backend.name) {
-                Some(before) => follow(before, backend, entropy),
-                None => nobody(&backend.subject, &backend.choosing, entropy),
+            let before = known.get(&backend.name);
+            let lasting = self.lasting_of(backend, before);
+            self.planned.push(match before {
+                Some(before) => follow(before, backend, &lasting, entropy),
+                None => nobody(about(backend), &backend.choosing, lasting, entropy),
             });
+        }
+    }
+
+    /// What a backend keeps from before, with the places of the one that it shares them with.
+    fn lasting_of(&self, backend: &Backend, before: Option<&Arc<LiveBackend>>) -> Arc<Lasting> {
+        let before = before.map(|before| &before.lasting);
+        // It stands in front of those that share with it.
+        let shared = backend.shares_with.as_deref();
+        let shared = shared.and_then(|name| self.planned.iter().find(|planned| *planned.about.name == *name));
+        match (before, shared) {
+            (Some(before), None) if !before.is_shared => Arc::clone(before),
+            (Some(before), Some(shared)) if Arc::ptr_eq(&before.places, &shared.lasting.places) => {
+                Arc::clone(before)
+            }
+            (_, Some(shared)) => {
+                Arc::new(Lasting { places: Arc::clone(&shared.lasting.places), is_shared: true })
+            }
+            (_, None) => Arc::default(),
         }
     }
 
@@ -246,7 +282,10 @@ impl Backends {
             }
             let subject = format!("the route {key}");
             let known = before.remove(&key).map(|known| known.backend);
-            let known = known.unwrap_or_else(|| nobody(&subject, &Choosing::default(), self.entropy));
+            let about =
+                About { name: key.as_str().into(), subject: subject.into(), capacity: Capacity::default() };
+            let known =
+                known.unwrap_or_else(|| nobody(about, &Choosing::default(), Arc::default(), self.entropy));
             self.advertised.insert(key, Advertised { rule, backend: draft.follow(&known) });
         }
         changed

@@ -4,7 +4,9 @@
 mod backends;
 mod complaint;
 mod members;
+mod places;
 mod published;
+mod sticky;
 #[cfg(test)]
 mod tests;
 
@@ -25,7 +27,8 @@ use crate::routing::{Policy, ProxySettings, Routes, Routing, StepTimeouts, Upstr
 use backends::Backends;
 pub(crate) use members::SourceId;
 use members::{Member, Members};
-pub(crate) use published::{Published, Snapshot};
+pub(crate) use places::TurnedAway;
+pub(crate) use published::{LiveBackend, Published, Snapshot};
 
 /// What a source said.
 pub(crate) type Said = (SourceId, Update);
@@ -103,8 +106,8 @@ pub(crate) struct Upstreams {
 }
 
 /// The first snapshot: all routes, and nobody behind them yet.
-pub(crate) fn nobody(plan: &Plan, entropy: u64) -> Snapshot {
-    let backends = Backends::new(plan.clone(), entropy).all();
+fn nobody(plan: &Plan, backends: &Backends) -> Snapshot {
+    let backends = backends.all();
     let routes = Routes::new(&plan.routing, &[], &plan.general, &Routes::default());
     let (general, timeouts) =
         (Arc::clone(&plan.general), StepTimeouts::of(&plan.general, &Policy::default()));
@@ -112,13 +115,17 @@ pub(crate) fn nobody(plan: &Plan, entropy: u64) -> Snapshot {
 }
 
 impl Upstreams {
-    pub(crate) fn new(plan: Plan, published: Arc<Published>, clock: RunningClock, entropy: u64) -> Self {
-        Self {
-            members: Members::new(plan.sources.keys().copied()),
-            backends: Backends::new(plan, entropy),
+    /// The task, and what it publishes: at first that there is nobody.
+    pub(crate) fn new(plan: Plan, clock: RunningClock, entropy: u64) -> (Self, Arc<Published>) {
+        let members = Members::new(plan.sources.keys().copied());
+        let backends = Backends::new(plan, entropy);
+        let published = Arc::new(Published::new(nobody(backends.plan(), &backends)));
+        let upstreams = Self {
+            members,
+            backends,
             listed: BTreeMap::new(),
             roster: Roster::default(),
-            published,
+            published: Arc::clone(&published),
             clock,
             heard: BTreeSet::new(),
             next: None,
@@ -126,7 +133,8 @@ impl Upstreams {
             awaited: BTreeSet::new(),
             warned: false,
             is_settled: false,
-        }
+        };
+        (upstreams, published)
     }
 
     /// Follows the sources until all of them are gone. `heard` is set when each has spoken, if only to

@@ -7,7 +7,9 @@ use std::time::Instant;
 
 use berth_pick::{Ask, Chooser, Eligible, Endpoint, Set, Strategy};
 
-use crate::routing::{Choosing, ProxySettings, PublicUrl, Routes, StepTimeouts};
+use super::places::Places;
+use super::sticky::StickyCookie;
+use crate::routing::{Capacity, Choosing, ProxySettings, PublicUrl, Routes, StepTimeouts};
 
 /// Routes, backends and all that workers go by at one moment, as the `upstreams` task published it.
 #[derive(Debug)]
@@ -52,6 +54,25 @@ impl LiveChooser {
     }
 }
 
+/// What a backend keeps over all snapshots, also when the operator decides otherwise.
+#[derive(Debug, Default)]
+pub(crate) struct Lasting {
+    /// Its places, and who waits for one.
+    pub(crate) places: Arc<Places>,
+    /// Whether the places are another backend's.
+    pub(crate) is_shared: bool,
+}
+
+/// What the operator says of a backend, beside how it chooses.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct About {
+    pub(crate) name: Arc<str>,
+    /// Whom clients are told about when there is nobody: `service web@1.x`.
+    pub(crate) subject: Arc<str>,
+    /// How many requests it takes.
+    pub(crate) capacity: Capacity,
+}
+
 /// One backend at one moment.
 #[derive(Debug)]
 pub(crate) struct LiveBackend {
@@ -59,20 +80,52 @@ pub(crate) struct LiveBackend {
     pub(crate) set: Set,
     /// How to choose; the same in every snapshot, unless the operator decides otherwise.
     pub(crate) chooser: Arc<LiveChooser>,
-    /// Whom clients are told about when there is nobody: `service web@1.x`.
-    pub(crate) subject: Arc<str>,
+    pub(crate) about: About,
+    /// Whether a request may have to wait for a place, or be turned away.
+    pub(crate) is_limited: bool,
+    pub(crate) lasting: Arc<Lasting>,
+    /// How clients are kept at its endpoints, if they are.
+    pub(crate) sticky: Option<StickyCookie>,
     /// Where clients reach each endpoint of the set without us; empty if none has such a place.
     public: Vec<Option<PublicUrl>>,
 }
 
 impl LiveBackend {
-    pub(crate) fn new(
-        set: Set,
-        chooser: Arc<LiveChooser>,
-        subject: Arc<str>,
-        public: Vec<Option<PublicUrl>>,
-    ) -> Self {
-        Self { set, chooser, subject, public }
+    /// A backend that has nobody yet.
+    pub(crate) fn nobody(about: About, chooser: Arc<LiveChooser>, lasting: Arc<Lasting>) -> Self {
+        Self {
+            set: Set::default(),
+            sticky: StickyCookie::new(&about.name, &chooser.choosing, &[]),
+            chooser,
+            is_limited: about.capacity.is_limited(),
+            about,
+            lasting,
+            public: Vec::new(),
+        }
+    }
+
+    /// The same with this set, and where clients reach each endpoint of it without us.
+    pub(crate) fn with(&self, set: Set, public: Vec<Option<PublicUrl>>) -> Self {
+        Self {
+            sticky: StickyCookie::new(&self.about.name, &self.chooser.choosing, set.endpoints()),
+            set,
+            chooser: Arc::clone(&self.chooser),
+            about: self.about.clone(),
+            is_limited: self.is_limited,
+            lasting: Arc::clone(&self.lasting),
+            public,
+        }
+    }
+
+    /// Those who wait go by the limits and the endpoints that there are now.
+    pub(crate) fn admit(&self) {
+        let places = &self.lasting.places;
+        if self.is_limited {
+            places.gate.limit(self.about.capacity.limits());
+            places.gate.arrange(self.set.endpoints());
+        } else {
+            places.open();
+        }
     }
 
     /// Its endpoints with their weights.

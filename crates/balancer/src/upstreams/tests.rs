@@ -12,7 +12,9 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{Followed, Plan, Published, Replan, Said, Upstreams, nobody};
 use crate::config::default_routing;
 use crate::proxy::{ProxySettings, Timeouts};
-use crate::routing::{Action, Backend, Choosing, Instances, Policy, Route, Routing, Server, Target};
+use crate::routing::{
+    Action, Backend, Capacity, Choosing, Instances, Policy, Route, Routing, Server, Target,
+};
 use crate::tls::UpstreamTls;
 
 const REVISION: Revision = Revision { epoch: 1, sequence: 1 };
@@ -73,6 +75,7 @@ fn plan(routing: Routing, sources: &[u64]) -> Plan {
         limits: berth_http1::Limits { head_bytes: 1024, target_bytes: 1024, fields: 16 },
         timeouts,
         most_body_bytes: None,
+        most_pending: u32::MAX,
         trusted_proxies: Vec::new(),
         tls: UpstreamTls::default(),
         via: true,
@@ -97,11 +100,10 @@ impl Task {
 
     fn with(routing: Routing) -> Self {
         let plan = plan(routing, &[1]);
-        let published = Arc::new(Published::new(nobody(&plan, 0)));
         let (said, waiting) = mpsc::channel(8);
         let (heard, is_heard) = watch::channel(false);
         let (plans, replans) = mpsc::channel(1);
-        let task = Upstreams::new(plan, Arc::clone(&published), RunningClock::start(), 0);
+        let (task, published) = Upstreams::new(plan, RunningClock::start(), 0);
         tokio::spawn(task.run(waiting, replans, heard));
         Self { published, said, heard: is_heard, plans }
     }
@@ -183,6 +185,8 @@ fn backend(query: &str) -> Backend {
         name: query.into(),
         subject: query.into(),
         choosing: Choosing::default(),
+        capacity: Capacity::default(),
+        shares_with: None,
         servers: Vec::<Server>::new(),
         instances: Instances::Query(query.parse().unwrap()),
     }

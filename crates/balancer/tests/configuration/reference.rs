@@ -17,6 +17,7 @@ pub(crate) fn text(schema: &Value) -> String {
         ("`respond`", "Respond"),
         ("`split_by`", "SplitBy"),
         ("`hash_by`", "HashBy"),
+        ("`queue`", "Queue"),
         ("`request_headers` and `response_headers`", "HeaderEdits"),
     ] {
         let part = schema["$defs"].get(name).unwrap_or_else(|| panic!("no {name} in the schema"));
@@ -60,6 +61,7 @@ fn kind(key: &Map<String, Value>) -> String {
             "Backend" => "[backend](#backends)".to_owned(),
             "Server" => "[server](#servers)".to_owned(),
             "Respond" => "[answer](#respond)".to_owned(),
+            "Queue" => "[queue](#queue)".to_owned(),
             "HashBy" => "[key](#hash_by)".to_owned(),
             "SplitBy" => "[key](#split_by)".to_owned(),
             "HeaderEdits" => "[changes](#request_headers-and-response_headers)".to_owned(),

@@ -54,6 +54,7 @@ pub(crate) fn settings(upstreams: &[SocketAddr]) -> Settings {
                 upstream_idle: NEVER,
             },
             most_body_bytes: None,
+            most_pending: 1000,
             trusted_proxies: Vec::new(),
             tls: UpstreamTls::default(),
             via: true,

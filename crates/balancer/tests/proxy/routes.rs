@@ -30,6 +30,8 @@ pub(crate) fn server(address: SocketAddr, public_url: Option<&str>) -> Server {
 
 pub(crate) fn backend(name: &str, servers: Vec<Server>) -> Backend {
     Backend {
+        capacity: berth_balancer::config::Capacity::default(),
+        shares_with: None,
         name: name.into(),
         subject: format!("backend {name}"),
         choosing: Choosing::default(),

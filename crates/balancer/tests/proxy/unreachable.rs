@@ -97,3 +97,25 @@ fn nobody_accepts_in_time() {
     let answer = Http::once(balancer.address, "/");
     assert_eq!((answer.status, answer.field("Retry-After")), (503, Some("1")));
 }
+
+#[test]
+fn only_so_many_wait_for_a_connection_to_come_about() {
+    const TURNED_AWAY: &str = "turned_away_total{backend=\"default\",reason=\"max_pending\"}";
+    let full = Full::start();
+    let start = |most_pending| {
+        let mut settings = settings(&[full.address]);
+        settings.proxy.most_pending = most_pending;
+        settings.proxy.timeouts.connect = std::time::Duration::from_secs(3600);
+        Balancer::start(settings)
+    };
+    let balancer = start(2);
+    let mut clients: Vec<Http> = (0..5).map(|_| balancer.http()).collect();
+    clients.iter_mut().for_each(|client| client.wire.send(get("/")));
+    balancer.wait_for_metric(TURNED_AWAY, 3.0);
+    balancer.wait_for_metric("answers_total{status=\"5xx\"}", 3.0);
+    let balancer = start(0);
+    let answer = balancer.http().get("/");
+    assert_eq!((answer.status, answer.field("Retry-After")), (503, Some("1")));
+    assert_eq!(answer.text(), "Too many requests wait for a connection to the given upstreams.\n");
+    assert_eq!(balancer.metric(TURNED_AWAY), 1.0);
+}

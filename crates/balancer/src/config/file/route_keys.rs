@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
 use super::spot::{Factor, Named, OneOrMany, ServiceQuery, SizeOrNone, Spot, Text, Time, Url};
-use crate::config::StrategyName;
+use crate::config::{Sticky, StrategyName};
 
 /// A route: which requests it is for, and what happens to them. It has exactly one destination: `backend`, a backend
 /// of its own (`servers`, `service` or both), `split`, `respond` or `redirect_to`.
@@ -61,6 +61,21 @@ pub(super) struct RouteKeys {
     /// 0s.
     #[schemars(with = "Option<Time>")]
     pub(super) slow_start: Option<Spot<String>>,
+    /// Keeps a client at the endpoint that it had first, by a cookie, for as long as that may be chosen.
+    pub(super) sticky: Option<Spot<Sticky>>,
+    /// Requests at each endpoint at once; more wait in the `queue`. Beside `backend` this is that backend's to say, as
+    /// are the next three.
+    #[schemars(with = "Option<u32>", range(min = 1, max = 4294967295_u32))]
+    pub(super) max_in_flight: Option<Spot<u32>>,
+    /// Upstream connections in use at once, over all endpoints, else 503.
+    #[schemars(with = "Option<u32>", range(min = 1, max = 4294967295_u32))]
+    pub(super) max_connections: Option<Spot<u32>>,
+    /// Requests that wait at once for an upstream connection to come about, else 503; by default half of the client
+    /// connections that there may be, so that one backend which hangs leaves room for others.
+    #[schemars(with = "Option<u32>", range(min = 1, max = 4294967295_u32))]
+    pub(super) max_pending: Option<Spot<u32>>,
+    /// How requests wait that find all endpoints at their `max_in_flight`, or none.
+    pub(super) queue: Option<Spot<QueueKeys>>,
     /// Whether the balancer carries the request, or sends the client to the endpoint's public URL.
     #[schemars(extend("default" = "proxy"))]
     pub(super) mode: Option<Spot<ModeKey>>,
@@ -121,6 +136,20 @@ pub(super) struct BackendKeys {
     /// 0s.
     #[schemars(with = "Option<Time>")]
     pub(super) slow_start: Option<Spot<String>>,
+    /// Keeps a client at the endpoint that it had first, by a cookie, for as long as that may be chosen.
+    pub(super) sticky: Option<Spot<Sticky>>,
+    /// Requests at each endpoint at once; more wait in the `queue`. WebSockets count for as long as they last.
+    #[schemars(with = "Option<u32>", range(min = 1, max = 4294967295_u32))]
+    pub(super) max_in_flight: Option<Spot<u32>>,
+    /// Upstream connections in use at once, over all endpoints, else 503.
+    #[schemars(with = "Option<u32>", range(min = 1, max = 4294967295_u32))]
+    pub(super) max_connections: Option<Spot<u32>>,
+    /// Requests that wait at once for an upstream connection to come about, else 503; by default half of the client
+    /// connections that there may be, so that one backend which hangs leaves room for others.
+    #[schemars(with = "Option<u32>", range(min = 1, max = 4294967295_u32))]
+    pub(super) max_pending: Option<Spot<u32>>,
+    /// How requests wait that find all endpoints at their `max_in_flight`, or none.
+    pub(super) queue: Option<Spot<QueueKeys>>,
     /// Servers, each a URL or a mapping.
     pub(super) servers: Option<Spot<Vec<Spot<ServerEntry>>>>,
     /// The service whose instances are endpoints, such as `web@1.x`.
@@ -204,6 +233,21 @@ pub(super) struct HashByKeys {
     pub(super) query: Option<Spot<String>>,
     /// `true`: the path.
     pub(super) path: Option<Spot<bool>>,
+}
+
+/// How requests wait, in the order in which they came.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "Queue")]
+pub(super) struct QueueKeys {
+    /// How many may wait; more get 503.
+    #[schemars(range(min = 0, max = 1000000), extend("default" = 1000))]
+    pub(super) length: Option<u32>,
+    /// How long each may wait, else 503. It is kept to half a second.
+    #[schemars(with = "Option<Time>", extend("default" = "10s"))]
+    pub(super) timeout: Option<Spot<String>>,
+    /// Whether they wait as well while the backend has no endpoint.
+    #[schemars(extend("default" = false))]
+    pub(super) hold_when_empty: Option<bool>,
 }
 
 /// Changes to the fields of a message.

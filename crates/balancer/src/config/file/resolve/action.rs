@@ -29,6 +29,7 @@ pub(super) enum Destination<'k> {
 pub(super) fn destination<'k>(keys: &'k Spot<RouteKeys>, report: &mut Report<'_>) -> Option<Destination<'k>> {
     let own = Parts {
         choosing: (&keys.value).into(),
+        capacity: (&keys.value).into(),
         servers: keys.servers.as_ref(),
         service: keys.service.as_ref(),
         docker_image: keys.docker_image.as_ref(),

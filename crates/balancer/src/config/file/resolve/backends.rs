@@ -5,8 +5,9 @@ use crate::config::file::keys::FileKeys;
 use crate::config::file::problem::{Report, quoted, suggestion};
 use crate::config::file::route_keys::{BackendKeys, Ignored, ServerEntry};
 use crate::config::file::spot::{Place, Spot};
-use crate::config::{Backend, Choosing, Instances, Server};
+use crate::config::{Backend, Capacity, Choosing, Instances, Server};
 
+use super::capacity::CapacityKeys;
 use super::choosing::ChoosingKeys;
 use super::{of, read, read_some};
 
@@ -32,6 +33,7 @@ pub(super) struct Backends {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Parts<'k> {
     pub(super) choosing: ChoosingKeys<'k>,
+    pub(super) capacity: CapacityKeys<'k>,
     pub(super) servers: Option<&'k Spot<Vec<Spot<ServerEntry>>>>,
     pub(super) service: Option<&'k Spot<String>>,
     pub(super) docker_image: Option<&'k Spot<Ignored>>,
@@ -41,6 +43,7 @@ impl<'k> From<&'k BackendKeys> for Parts<'k> {
     fn from(keys: &'k BackendKeys) -> Self {
         Self {
             choosing: keys.into(),
+            capacity: keys.into(),
             servers: keys.servers.as_ref(),
             service: keys.service.as_ref(),
             docker_image: keys.docker_image.as_ref(),
@@ -108,6 +111,8 @@ impl Backends {
             name: text.clone(),
             subject: format!("service {query}"),
             choosing: Choosing::default(),
+            capacity: Capacity::default(),
+            shares_with: None,
             servers: Vec::new(),
             instances: Instances::Query(query),
         });
@@ -140,7 +145,8 @@ impl Backends {
         report: &mut Report<'_>,
     ) -> usize {
         let choosing = keys.read(report);
-        self.add(Backend { name: rule.to_owned(), choosing, ..self.all[of].clone() })
+        let shares_with = Some(self.all[of].name.clone());
+        self.add(Backend { name: rule.to_owned(), choosing, shares_with, ..self.all[of].clone() })
     }
 
     fn add(&mut self, backend: Backend) -> usize {
@@ -166,6 +172,7 @@ fn read_backend(parts: Parts<'_>, place: Place, whom: &str, report: &mut Report<
         report.error(image.place, NO_DOCKER);
     }
     let choosing = parts.choosing.read(report);
+    let capacity = parts.capacity.read(report);
     let service = read_some(parts.service, "service", str::parse, report);
     let mut servers = Vec::new();
     for entry in parts.servers.into_iter().flat_map(|servers| &servers.value) {
@@ -183,6 +190,8 @@ fn read_backend(parts: Parts<'_>, place: Place, whom: &str, report: &mut Report<
         name: String::new(),
         subject: String::new(),
         choosing,
+        capacity,
+        shares_with: None,
         servers,
         instances: service.map_or(Instances::None, Instances::Query),
     })

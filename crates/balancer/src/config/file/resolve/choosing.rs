@@ -4,7 +4,7 @@ use super::read_some;
 use crate::config::file::problem::{Report, quoted};
 use crate::config::file::route_keys::{BackendKeys, HashByKeys, RouteKeys};
 use crate::config::file::spot::{Place, Spot};
-use crate::config::{Choosing, HashBy, StrategyName, parse_time};
+use crate::config::{Choosing, HashBy, Sticky, StrategyName, parse_time};
 
 /// The most that `bounded_load` may be: with more it bounds nothing.
 const MOST_LOAD: f32 = 100.0;
@@ -16,6 +16,7 @@ pub(super) struct ChoosingKeys<'k> {
     pub(super) hash_by: Option<&'k Spot<HashByKeys>>,
     pub(super) bounded_load: Option<&'k Spot<String>>,
     pub(super) slow_start: Option<&'k Spot<String>>,
+    pub(super) sticky: Option<&'k Spot<Sticky>>,
 }
 
 /// Routes and backends have these keys under the same names.
@@ -28,6 +29,7 @@ macro_rules! from_keys {
                     hash_by: keys.hash_by.as_ref(),
                     bounded_load: keys.bounded_load.as_ref(),
                     slow_start: keys.slow_start.as_ref(),
+                    sticky: keys.sticky.as_ref(),
                 }
             }
         })+
@@ -38,12 +40,13 @@ from_keys!(RouteKeys, BackendKeys);
 
 impl ChoosingKeys<'_> {
     /// The keys that are there, by name.
-    pub(super) fn places(&self) -> impl Iterator<Item = (&'static str, Place)> {
+    pub(super) fn places(self) -> impl Iterator<Item = (&'static str, Place)> {
         let all = [
             ("strategy", self.strategy.map(|key| key.place)),
             ("hash_by", self.hash_by.map(|key| key.place)),
             ("bounded_load", self.bounded_load.map(|key| key.place)),
             ("slow_start", self.slow_start.map(|key| key.place)),
+            ("sticky", self.sticky.map(|key| key.place)),
         ];
         all.into_iter().filter_map(|(name, place)| Some((name, place?)))
     }
@@ -72,6 +75,7 @@ impl ChoosingKeys<'_> {
             hash_by: self.hash_by.and_then(|keys| read_hash_by(keys, report)).unwrap_or_default(),
             bounded_load: read_some(self.bounded_load, "bounded_load", parse_factor, report),
             slow_start: read_some(self.slow_start, "slow_start", parse_time, report),
+            sticky: self.sticky.map(|key| key.value),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod action;
 mod backends;
+mod capacity;
 mod choosing;
 mod policy;
 mod routes;

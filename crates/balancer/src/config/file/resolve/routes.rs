@@ -4,6 +4,7 @@ use berth_route::Rule;
 
 use super::action::{self, Destination};
 use super::backends::Backends;
+use super::capacity::CapacityKeys;
 use super::choosing::ChoosingKeys;
 use super::{policy, rule};
 use crate::config::file::keys::FileKeys;
@@ -60,6 +61,11 @@ fn route(
     Some(Route { rule: rule?, action: action?, policy: policy? })
 }
 
+/// The keys that say how a backend chooses and how much it takes, and where they stand.
+fn backend_keys(keys: &RouteKeys) -> impl Iterator<Item = (&'static str, Place)> {
+    ChoosingKeys::from(keys).places().chain(CapacityKeys::from(keys).places())
+}
+
 /// Keys that have no meaning beside others.
 fn check_combinations(keys: &RouteKeys, destination: &Destination<'_>, report: &mut Report<'_>) {
     let mut refuse = |place: Option<Place>, key: &str, why: &str| {
@@ -78,16 +84,21 @@ fn check_combinations(keys: &RouteKeys, destination: &Destination<'_>, report: &
         _ => "",
     };
     if !split.is_empty() {
-        for (key, place) in ChoosingKeys::from(keys).places() {
+        for (key, place) in backend_keys(keys) {
             refuse(Some(place), key, split);
         }
     } else if answers.is_empty() {
         refuse(keys.split_by.as_ref().map(|key| key.place), "split_by", "has no meaning without `split`");
     }
+    if let Destination::Named(_) = destination {
+        for (key, place) in CapacityKeys::from(keys).places() {
+            refuse(Some(place), key, "belongs to the backend, where it holds for all its routes");
+        }
+    }
     let is_pick = keys.pick.as_ref().is_some_and(|pick| pick.value);
     let is_redirect = keys.mode.as_ref().is_some_and(|mode| mode.value == ModeKey::Redirect);
     if !answers.is_empty() {
-        for (key, place) in ChoosingKeys::from(keys).places() {
+        for (key, place) in backend_keys(keys) {
             refuse(Some(place), key, answers);
         }
         refuse(keys.split_by.as_ref().map(|key| key.place), "split_by", answers);

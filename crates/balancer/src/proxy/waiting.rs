@@ -1,0 +1,74 @@
+//! A place for a request at a backend with limits, and the wait for one.
+
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Instant;
+
+use berth_pick::queue::{Place, Waiting};
+
+use super::client::Client;
+use super::failure::Failure;
+use super::record::Record;
+use super::shared::Worker;
+use super::view::{Candidates, Chosen, Offer};
+use crate::upstreams::TurnedAway;
+
+/// The next endpoint for a request, as soon as it has a place for it; none if every one was tried.
+pub(crate) async fn place(
+    worker: &Worker,
+    client: &mut Client,
+    candidates: &mut Candidates<'_>,
+    record: &mut Record,
+) -> Result<Option<Chosen>, Failure> {
+    let mut turned_away = None;
+    loop {
+        let offer = poll_fn(|cx| Poll::Ready(candidates.enter(&worker.asking, cx.waker()))).await;
+        match offer {
+            Offer::Chosen(chosen) => return Ok(Some(chosen)),
+            Offer::Waits(waiting) => {
+                if let Some(place) = wait(client, candidates, waiting, record).await? {
+                    return Ok(Some(candidates.waited_for(place)));
+                }
+            }
+            Offer::Nobody => {}
+            Offer::TurnedAway(why) => {
+                candidates.backend().lasting.places.turn_away(why);
+                turned_away = Some(why);
+            }
+        }
+        // Whoever else has a share of the route may have room.
+        if !candidates.give_up() {
+            return turned_away.map_or(Ok(None), |why| Err(Failure::TurnedAway(why)));
+        }
+    }
+}
+
+async fn wait(
+    client: &mut Client,
+    candidates: &Candidates<'_>,
+    mut waiting: Waiting,
+    record: &mut Record,
+) -> Result<Option<Place>, Failure> {
+    let (backend, begun) = (candidates.backend(), Instant::now());
+    client.deadline.set(backend.about.capacity.queue.timeout.into());
+    client.deadline.look_later();
+    let outcome = poll_fn(|cx| {
+        if let Poll::Ready(place) = waiting.poll_claim() {
+            return Poll::Ready(Ok(place));
+        }
+        if client.has_left(cx) {
+            return Poll::Ready(Err(Failure::ClientGone));
+        }
+        client.poll_late().map(|()| Err(Failure::TurnedAway(TurnedAway::QueueTimeout)))
+    })
+    .await;
+    client.deadline.stop_looking();
+    let (places, waited) = (&backend.lasting.places, begun.elapsed());
+    record.waited(waited);
+    match &outcome {
+        Ok(Some(_)) => places.waited(waited),
+        Err(Failure::TurnedAway(why)) => places.turn_away(*why),
+        _ => {}
+    }
+    outcome
+}

@@ -1,0 +1,56 @@
+//! Metrics of backends with limits: who waits, for how long, and who was turned away.
+
+use std::fmt;
+use std::sync::atomic::Ordering;
+
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::metrics::MetricType;
+
+use super::metrics::counters;
+use crate::buckets::LATENCY_BOUNDS_US;
+use crate::upstreams::{LiveBackend, Snapshot, TurnedAway};
+
+pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {
+    let limited: Vec<&LiveBackend> = snapshot
+        .backends
+        .iter()
+        .map(AsRef::as_ref)
+        .filter(|backend| backend.is_limited && !backend.lasting.is_shared)
+        .collect();
+    let waiting = "Requests that wait for a place at an endpoint now";
+    let mut family = encoder.encode_descriptor("queue_waiting", waiting, None, MetricType::Gauge)?;
+    for backend in &limited {
+        let waiting = backend.lasting.places.gate.waiting() as u64;
+        family.encode_family(&label(backend))?.encode_gauge(&waiting)?;
+    }
+    let waits = "How long requests waited that got a place at an endpoint";
+    let mut family = encoder.encode_descriptor("queue_seconds", waits, None, MetricType::Histogram)?;
+    for backend in &limited {
+        let waits = &backend.lasting.places.waits;
+        let bounds = LATENCY_BOUNDS_US.iter().map(|us| *us as f64 / 1e6).chain([f64::MAX]);
+        let buckets: Vec<(f64, u64)> =
+            bounds.enumerate().map(|(index, bound)| (bound, waits.count(index))).collect();
+        let count = buckets.iter().map(|(_, count)| count).sum();
+        let labels = label(backend);
+        let mut metric = family.encode_family(&labels)?;
+        metric.encode_histogram::<[(&str, &str); 0]>(waits.sum_us() as f64 / 1e6, count, &buckets, None)?;
+    }
+    let turned_away: Vec<_> = snapshot
+        .backends
+        .iter()
+        .filter(|backend| !backend.lasting.is_shared)
+        .flat_map(|backend| {
+            TurnedAway::ALL.into_iter().map(move |why| {
+                let count = backend.lasting.places.turned_away[why as usize].load(Ordering::Relaxed);
+                ([label(backend)[0].clone(), ("reason", why.as_str().to_owned())], count)
+            })
+        })
+        // What nobody has limited need not be told for thousands of backends.
+        .filter(|(_, count)| *count > 0)
+        .collect();
+    counters(encoder, "turned_away", "Requests that met a limit, by which", &turned_away)
+}
+
+fn label(backend: &LiveBackend) -> [(&'static str, String); 1] {
+    [("backend", backend.about.name.to_string())]
+}
