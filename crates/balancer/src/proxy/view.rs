@@ -204,6 +204,10 @@ impl<'a> Candidates<'a> {
                 return Offer::Nobody;
             }
         }
+        // Nobody has to be waited for where somebody else could serve.
+        if backend.set.is_empty() && self.are_others_there() {
+            return Offer::Nobody;
+        }
         let endpoints = backend.set.endpoints();
         let wish = self.kept().map(|index| endpoints[index].key());
         let mut asks = Asks { order: self.order, wish, tried: &self.tried_keys };
@@ -230,6 +234,18 @@ impl<'a> Candidates<'a> {
             Entry::QueueFull => Offer::TurnedAway(TurnedAway::QueueFull),
             Entry::TooMany => Offer::TurnedAway(TurnedAway::Connections),
         }
+    }
+
+    /// Whether another backend of the route has somebody.
+    fn are_others_there(&self) -> bool {
+        let mut given_up = [&self.given_up[..], &[self.backend]].concat();
+        while let Some(other) = self.routed.route().others(&given_up) {
+            if !self.routed.view.backends[other].set.is_empty() {
+                return true;
+            }
+            given_up.push(other);
+        }
+        false
     }
 
     /// A place of this backend that was waited for.

@@ -21,8 +21,12 @@ fn text(upstream: &Listening, keys: &str) -> String {
 
 fn ask(balancer: &Balancer, path: &str) -> Http {
     let mut client = Http::connect(balancer.address);
-    client.wire.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
+    send(&mut client, path);
     client
+}
+
+fn send(client: &mut Http, path: &str) {
+    client.wire.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
 }
 
 fn wait_for_waiting(balancer: &Balancer, count: usize) {
@@ -157,7 +161,10 @@ fn requests_are_held_until_somebody_comes() {
         "registry: {address}
 routes:
   - {{path: /held/*, service: web, queue: {{hold_when_empty: true, timeout: 1h}}}}
+  - {{path: /split, split: {{held: 9, 'web@1.x': 1}}}}
   - {{path: /*, service: web}}
+backends:
+  held: {{service: nobody, queue: {{hold_when_empty: true, timeout: 1h}}}}
 "
     ))
     .balancer();
@@ -166,11 +173,14 @@ routes:
         (balancer.metric("balancer_queue_waiting{backend=\"/held/*\"}") == Some(5.0)).then_some(())
     });
     assert_eq!(Http::once(balancer.address, "/").status, 503, "nobody is waited for here");
-    let mut server = linked_server(&address, &["--name", "web"]);
+    let mut server = linked_server(&address, &["--name", "web@1.2.3"]);
     for client in &mut held {
         let answer = client.read_answer();
         assert_eq!((answer.status, port_of(answer.text())), (200, server.address().port()));
     }
+    // Of a split, whoever is there serves: nobody is waited for.
+    balancer.wait_for_endpoints(1);
+    assert!((0..10).all(|_| Http::once(balancer.address, "/split").status == 200));
     // A deploy: the last one goes, a request comes, the next one comes.
     server.stop(berth_testkit::Signal::TERM);
     balancer.wait_for_endpoints(0);
@@ -192,9 +202,10 @@ fn a_backend_has_so_many_connections_and_no_more() {
     assert_eq!(turned_away(&balancer, "max_connections"), Some(1.0));
     wire.send(ANSWER);
     assert_eq!(first.read_answer().status, 200);
-    second.wire.send("GET /third HTTP/1.1\r\nHost: test\r\n\r\n");
+    // On its own connection: there the next request is read when the place of the one before is free.
+    send(&mut first, "/third");
     next(&upstream).0.send(ANSWER);
-    assert_eq!(second.read_answer().status, 200);
+    assert_eq!(first.read_answer().status, 200);
 }
 
 #[test]
@@ -215,9 +226,9 @@ backends:
     assert_eq!(Http::once(balancer.address, "/b").status, 503);
     wire.send(ANSWER);
     assert_eq!(first.read_answer().status, 200);
-    let mut second = ask(&balancer, "/b");
+    send(&mut first, "/b");
     let (mut wire, _) = next(&upstream);
     assert_eq!(Http::once(balancer.address, "/a").status, 503);
     wire.send(ANSWER);
-    assert_eq!(second.read_answer().status, 200);
+    assert_eq!(first.read_answer().status, 200);
 }
