@@ -71,6 +71,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "answer",
             "view",
             "asking",
+            "tally",
             "pool",
             "deadlines",
             "buffers",

@@ -8,11 +8,38 @@ use berth_pick::{Ask, Endpoint};
 use berth_route::Ambiguous;
 
 use super::asking::Asking;
+use super::tally::Tally;
 use crate::routing::{LiveRoute, PublicUrl};
 use crate::upstreams::Snapshot;
 
 /// A worker's own hold on a snapshot. Requests share it by a count that no other thread touches.
-pub(crate) type View = Rc<Arc<Snapshot>>;
+pub(crate) type View = Rc<Viewed>;
+
+/// A snapshot as one worker goes by it, with the requests that the worker has counted there.
+#[derive(Debug)]
+pub(crate) struct Viewed {
+    snapshot: Arc<Snapshot>,
+    tally: Tally,
+}
+
+impl Viewed {
+    pub(crate) fn of(snapshot: Arc<Snapshot>) -> Self {
+        let tally = Tally::of(&snapshot);
+        Self { snapshot, tally }
+    }
+
+    /// Adds what was counted to the totals of all workers.
+    pub(crate) fn settle(&self) {
+        self.tally.settle(&self.snapshot);
+    }
+}
+
+impl Deref for Viewed {
+    type Target = Snapshot;
+    fn deref(&self) -> &Snapshot {
+        &self.snapshot
+    }
+}
 
 /// The route of a request, with the view that keeps it alive.
 #[derive(Debug)]
@@ -20,7 +47,7 @@ pub(crate) struct Routed {
     pub(crate) view: View,
     /// The route's place.
     route: usize,
-    /// The backend that the request goes to first.
+    /// The backend that the request goes to first; nowhere in the view if it asks no endpoint.
     pub(crate) backend: usize,
     /// What keeps the client or the request to an endpoint, where the backend goes by it.
     key: u64,
@@ -29,7 +56,7 @@ pub(crate) struct Routed {
 }
 
 impl Routed {
-    /// Finds the route of a request.
+    /// Finds the route of a request, and counts it there.
     ///
     /// # Errors
     /// The route depends on who reads the path.
@@ -37,6 +64,7 @@ impl Routed {
     pub(crate) fn find(view: View, head: &RequestHead<'_>, peer: IpAddr) -> Result<Option<Self>, Ambiguous> {
         let Some(route) = view.routes.find(head)? else { return Ok(None) };
         let backend = view.routes.get(route).backend(head);
+        view.tally.count(route, backend);
         let key = view.backends.get(backend).map_or(0, |backend| backend.chooser.choosing.key_of(head, peer));
         Ok(Some(Self { view, route, backend, key, location: None }))
     }

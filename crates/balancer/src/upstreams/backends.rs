@@ -10,7 +10,7 @@ use berth_route::Rule;
 
 use super::complaint::Complaint;
 use super::members::Member;
-use super::published::{LiveBackend, LiveChooser};
+use super::published::{Lasting, LiveBackend, LiveChooser};
 use super::{Plan, SourceId};
 use crate::routing::{Backend, Choosing, Instances, PublicUrl};
 
@@ -101,14 +101,15 @@ impl Draft {
         } else {
             set.endpoints().iter().map(|endpoint| urls.remove(&endpoint.key())).collect()
         };
-        let (chooser, subject) = (Arc::clone(&before.chooser), Arc::clone(&before.subject));
-        Arc::new(LiveBackend::new(set, chooser, subject, public))
+        let (chooser, lasting) = (Arc::clone(&before.chooser), Arc::clone(&before.lasting));
+        Arc::new(LiveBackend::new(set, chooser, lasting, Arc::clone(&before.subject), public))
     }
 }
 
-fn nobody(subject: &str, choosing: &Choosing, entropy: u64) -> Arc<LiveBackend> {
+fn nobody(name: &str, subject: &str, choosing: &Choosing, entropy: u64) -> Arc<LiveBackend> {
     let chooser = Arc::new(LiveChooser::new(choosing, entropy));
-    Arc::new(LiveBackend::new(Set::default(), chooser, subject.into(), Vec::new()))
+    let lasting = Arc::new(Lasting::new(name));
+    Arc::new(LiveBackend::new(Set::default(), chooser, lasting, subject.into(), Vec::new()))
 }
 
 /// A backend that goes on under another plan.
@@ -124,11 +125,17 @@ fn follow(before: &Arc<LiveBackend>, backend: &Backend, entropy: u64) -> Arc<Liv
     };
     let set = chooser.arrange(set, &before.eligible());
     // Public URLs are laid out with the endpoints, which follows.
-    Arc::new(LiveBackend::new(set, chooser, backend.subject.as_str().into(), Vec::new()))
+    let lasting = Arc::clone(&before.lasting);
+    Arc::new(LiveBackend::new(set, chooser, lasting, backend.subject.as_str().into(), Vec::new()))
+}
+
+fn by_name(backends: &[Arc<LiveBackend>]) -> HashMap<&str, &Arc<LiveBackend>> {
+    backends.iter().map(|backend| (backend.lasting.name.as_str(), backend)).collect()
 }
 
 impl Backends {
-    pub(super) fn new(plan: Plan, entropy: u64) -> Self {
+    /// The backends of a plan, as far as they are not there `before`.
+    pub(super) fn new(plan: Plan, before: &[Arc<LiveBackend>], entropy: u64) -> Self {
         let mut backends = Self {
             plan,
             planned: Vec::new(),
@@ -139,23 +146,22 @@ impl Backends {
             entropy,
             complaints: BTreeSet::new(),
         };
-        backends.index(&HashMap::new());
+        backends.index(&by_name(before));
         backends
     }
 
-    /// Goes by another plan from now on. Backends of the same name keep their turn.
+    /// Goes by another plan from now on. Backends of the same name keep their turn and their totals.
     pub(super) fn follow(&mut self, plan: Plan) {
-        let names = self.plan.routing.backends.iter().map(|backend| backend.name.clone());
-        let known: HashMap<String, Arc<LiveBackend>> = names.zip(std::mem::take(&mut self.planned)).collect();
+        let before = std::mem::take(&mut self.planned);
         self.plan = plan;
-        self.index(&known);
+        self.index(&by_name(&before));
     }
 
     pub(super) fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    fn index(&mut self, known: &HashMap<String, Arc<LiveBackend>>) {
+    fn index(&mut self, known: &HashMap<&str, &Arc<LiveBackend>>) {
         self.by_service.clear();
         self.open.clear();
         self.by_server.clear();
@@ -175,9 +181,9 @@ impl Backends {
                 }
             }
             let entropy = self.entropy.wrapping_add(place as u64);
-            self.planned.push(match known.get(&backend.name) {
+            self.planned.push(match known.get(backend.name.as_str()) {
                 Some(before) => follow(before, backend, entropy),
-                None => nobody(&backend.subject, &backend.choosing, entropy),
+                None => nobody(&backend.name, &backend.subject, &backend.choosing, entropy),
             });
         }
     }
@@ -246,7 +252,7 @@ impl Backends {
             }
             let subject = format!("the route {key}");
             let known = before.remove(&key).map(|known| known.backend);
-            let known = known.unwrap_or_else(|| nobody(&subject, &Choosing::default(), self.entropy));
+            let known = known.unwrap_or_else(|| nobody(&key, &subject, &Choosing::default(), self.entropy));
             self.advertised.insert(key, Advertised { rule, backend: draft.follow(&known) });
         }
         changed

@@ -104,7 +104,7 @@ pub(crate) struct Upstreams {
 
 /// The first snapshot: all routes, and nobody behind them yet.
 pub(crate) fn nobody(plan: &Plan, entropy: u64) -> Snapshot {
-    let backends = Backends::new(plan.clone(), entropy).all();
+    let backends = Backends::new(plan.clone(), &[], entropy).all();
     let routes = Routes::new(&plan.routing, &[], &plan.general, &Routes::default());
     let (general, timeouts) =
         (Arc::clone(&plan.general), StepTimeouts::of(&plan.general, &Policy::default()));
@@ -115,7 +115,8 @@ impl Upstreams {
     pub(crate) fn new(plan: Plan, published: Arc<Published>, clock: RunningClock, entropy: u64) -> Self {
         Self {
             members: Members::new(plan.sources.keys().copied()),
-            backends: Backends::new(plan, entropy),
+            // Those of the first snapshot: requests have been counted there, perhaps.
+            backends: Backends::new(plan, &published.current().backends, entropy),
             listed: BTreeMap::new(),
             roster: Roster::default(),
             published,

@@ -52,6 +52,21 @@ impl LiveChooser {
     }
 }
 
+/// What lasts of a backend over all its snapshots, and all reloads that leave it its name.
+#[derive(Debug)]
+pub(crate) struct Lasting {
+    /// Its name; for the backend of an advertised route, the route's rule.
+    pub(crate) name: String,
+    /// Requests that went to it first, over all workers; each adds its own at its ticks.
+    pub(crate) requests: AtomicU64,
+}
+
+impl Lasting {
+    pub(crate) fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), requests: AtomicU64::new(0) }
+    }
+}
+
 /// One backend at one moment.
 #[derive(Debug)]
 pub(crate) struct LiveBackend {
@@ -59,6 +74,8 @@ pub(crate) struct LiveBackend {
     pub(crate) set: Set,
     /// How to choose; the same in every snapshot, unless the operator decides otherwise.
     pub(crate) chooser: Arc<LiveChooser>,
+    /// The same in every snapshot.
+    pub(crate) lasting: Arc<Lasting>,
     /// Whom clients are told about when there is nobody: `service web@1.x`.
     pub(crate) subject: Arc<str>,
     /// Where clients reach each endpoint of the set without us; empty if none has such a place.
@@ -69,10 +86,11 @@ impl LiveBackend {
     pub(crate) fn new(
         set: Set,
         chooser: Arc<LiveChooser>,
+        lasting: Arc<Lasting>,
         subject: Arc<str>,
         public: Vec<Option<PublicUrl>>,
     ) -> Self {
-        Self { set, chooser, subject, public }
+        Self { set, chooser, lasting, subject, public }
     }
 
     /// Its endpoints with their weights.
@@ -99,6 +117,24 @@ impl Snapshot {
         let all = self.backends.iter().flat_map(|backend| backend.set.endpoints());
         all.filter(move |endpoint| seen.insert(endpoint.key()))
     }
+
+    /// The requests of all routes, by their rules, each once.
+    pub(crate) fn requests_of_routes(&self) -> impl Iterator<Item = (&str, u64)> {
+        let routes = self.routes.all().iter();
+        once_each(routes.map(|route| (route.name.as_str(), route.requests.load(Ordering::Relaxed))))
+    }
+
+    /// The requests of all backends, by their names, each once.
+    pub(crate) fn requests_of_backends(&self) -> impl Iterator<Item = (&str, u64)> {
+        let lasting = self.backends.iter().map(|backend| &backend.lasting);
+        once_each(lasting.map(|lasting| (lasting.name.as_str(), lasting.requests.load(Ordering::Relaxed))))
+    }
+}
+
+/// Without what services advertise and the operator has as well: nobody takes that, and it has the same name.
+fn once_each<'a>(all: impl Iterator<Item = (&'a str, u64)>) -> impl Iterator<Item = (&'a str, u64)> {
+    let mut seen = HashSet::new();
+    all.filter(move |(name, _)| seen.insert(*name))
 }
 
 /// The newest snapshot: written by the `upstreams` task, read by all workers.
