@@ -7,6 +7,7 @@ mod commands;
 mod crash;
 mod curl;
 mod links;
+mod rates;
 mod readme;
 mod reload;
 mod restart;
