@@ -36,7 +36,7 @@ use discovery::Sources;
 use proxy::listener::{bind_group, with_fallback};
 use proxy::worker::{self, NextListener};
 use reload::{Reloads, Running};
-use telemetry::{AccessLog, Cells};
+use telemetry::{AccessLog, Cells, Rates};
 use upstreams::{Published, Replan, Upstreams};
 
 /// Updates from all sources that may wait to be taken in.
@@ -157,7 +157,8 @@ pub async fn run(
     let admin = bound.admin.map(|listener| {
         let dropped = log.as_ref().map(AccessLog::dropped).unwrap_or_default();
         let metrics = telemetry::registry(cells.clone(), Arc::clone(&published), dropped);
-        serve_admin(listener, metrics, reloads.clone(), &settings, &shutdown)
+        let rates = Rates::follow(Arc::clone(&published));
+        serve_admin(listener, metrics, reloads.clone(), rates, &settings, &shutdown)
     });
     let admin = admin.transpose()?;
     tokio::select! {
@@ -217,6 +218,7 @@ fn serve_admin(
     listener: TcpListener,
     metrics: prometheus_client::registry::Registry,
     reloads: Reloads,
+    rates: Arc<Rates>,
     settings: &Settings,
     shutdown: &Shutdown,
 ) -> Result<Shutdown, StartError> {
@@ -225,7 +227,7 @@ fn serve_admin(
         tokio::net::TcpListener::from_std(listener).map_err(|error| StartError::Listen(address, error))?;
     let token = settings.token.as_deref().map(str::parse::<Token>).transpose().map_err(StartError::Token)?;
     let access = Access { token, loopback: address.ip().is_loopback() };
-    let router = admin::router(shutdown.graceful.clone(), metrics, reloads, access);
+    let router = admin::router(shutdown.graceful.clone(), metrics, reloads, rates, access);
     info!(addr = %address, "admin port listening");
     // It answers, with 503 on /readyz, until the last request has ended.
     let ending = Shutdown::default();

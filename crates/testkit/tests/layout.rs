@@ -83,6 +83,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "answer",
             "view",
             "asking",
+            "tally",
             "pool",
             "deadlines",
             "buffers",

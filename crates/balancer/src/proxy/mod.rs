@@ -1,8 +1,8 @@
 //! The data path. A request's walk, in the order of the files: [`worker`] accepts, [`connection`] reads heads,
 //! [`exchange`] tells one request, [`attempt`] finds an endpoint that answers, [`pool`] keeps its connection,
 //! [`relay`] moves the bodies and [`tunnel`] what comes after an upgrade, [`record`] notes the ending. [`shared`] is
-//! what all connections of a worker share; [`client`], [`request`] with its [`upload`], and [`answer`] are what an
-//! exchange works on; [`stream`], [`outlet`] and [`splice`] move bytes.
+//! what all connections of a worker share, [`tally`] what it counts between two ticks; [`client`], [`request`] with
+//! its [`upload`], and [`answer`] are what an exchange works on; [`stream`], [`outlet`] and [`splice`] move bytes.
 
 pub use crate::routing::{ProxySettings, Timeouts};
 
@@ -37,6 +37,7 @@ mod request;
 mod shared;
 mod splice;
 mod stream;
+mod tally;
 mod upload;
 mod view;
 mod waiting;

@@ -18,7 +18,7 @@ use super::buffers::Buffers;
 use super::deadlines::Deadlines;
 use super::pool::Pool;
 use super::splice::Pipes;
-use super::view::View;
+use super::view::{View, Viewed};
 use crate::routing::{Millis, StepTimeouts};
 use crate::telemetry::{Cells, WorkerLog};
 use crate::upstreams::Published;
@@ -89,7 +89,7 @@ impl Worker {
         access_log: Option<WorkerLog>,
         descriptors: usize,
     ) -> Self {
-        let view = Rc::new(published.current());
+        let view = Rc::new(Viewed::of(published.current()));
         cells.generation.set(view.generation);
         Self {
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
@@ -154,6 +154,12 @@ impl Worker {
     /// The balancer's clock moves on.
     pub(crate) fn tick(&self) {
         self.asking.tick(self.published.now_ms());
+        self.settle();
+    }
+
+    /// Adds the requests that were counted here to the totals of all workers.
+    pub(crate) fn settle(&self) {
+        self.view.borrow().settle();
     }
 
     /// The general deadlines of a request's steps.
@@ -171,7 +177,9 @@ impl Worker {
 
     #[cold]
     fn renew_view(&self) {
-        let view = Rc::new(self.published.current());
+        let view = Rc::new(Viewed::of(self.published.current()));
+        // Requests that are under way keep the old view, but nobody counts there any more.
+        self.settle();
         // Who was trusted with a connection may not be any more.
         let distrusts = self.view.borrow().general.tls != view.general.tls;
         let usable =

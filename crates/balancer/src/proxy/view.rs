@@ -10,11 +10,38 @@ use berth_pick::{Ask, Endpoint};
 use berth_route::Ambiguous;
 
 use super::asking::Asking;
+use super::tally::Tally;
 use crate::routing::{LiveRoute, PublicUrl};
 use crate::upstreams::{LiveBackend, Snapshot, TurnedAway};
 
 /// A worker's own hold on a snapshot. Requests share it by a count that no other thread touches.
-pub(crate) type View = Rc<Arc<Snapshot>>;
+pub(crate) type View = Rc<Viewed>;
+
+/// A snapshot as one worker goes by it, with the requests that the worker has counted there.
+#[derive(Debug)]
+pub(crate) struct Viewed {
+    snapshot: Arc<Snapshot>,
+    tally: Tally,
+}
+
+impl Viewed {
+    pub(crate) fn of(snapshot: Arc<Snapshot>) -> Self {
+        let tally = Tally::of(&snapshot);
+        Self { snapshot, tally }
+    }
+
+    /// Adds what was counted to the totals of all workers.
+    pub(crate) fn settle(&self) {
+        self.tally.settle(&self.snapshot);
+    }
+}
+
+impl Deref for Viewed {
+    type Target = Snapshot;
+    fn deref(&self) -> &Snapshot {
+        &self.snapshot
+    }
+}
 
 /// How often the strategy is asked for an endpoint that has room.
 const MOST_TURNS: usize = 8;
@@ -28,7 +55,7 @@ pub(crate) struct Routed {
     pub(crate) view: View,
     /// The route's place.
     route: usize,
-    /// The backend that the request goes to first.
+    /// The backend that the request goes to first; nowhere in the view if it asks no endpoint.
     pub(crate) backend: usize,
     /// What keeps the client or the request to an endpoint, where the backend goes by it.
     key: u64,
@@ -39,7 +66,7 @@ pub(crate) struct Routed {
 }
 
 impl Routed {
-    /// Finds the route of a request.
+    /// Finds the route of a request, and counts it there.
     ///
     /// # Errors
     /// The route depends on who reads the path.
@@ -47,6 +74,7 @@ impl Routed {
     pub(crate) fn find(view: View, head: &RequestHead<'_>, peer: IpAddr) -> Result<Option<Self>, Ambiguous> {
         let Some(route) = view.routes.find(head)? else { return Ok(None) };
         let backend = view.routes.get(route).backend(head);
+        view.tally.count(route, backend);
         let (key, kept) = view.backends.get(backend).map_or((0, NOBODY), |backend| {
             let kept = backend.sticky.as_ref().and_then(|cookie| cookie.place(head));
             let kept = kept.and_then(|place| u32::try_from(place).ok());

@@ -70,6 +70,7 @@ async fn serve(start: Start) -> io::Result<()> {
         }
     });
     serving.await.map_err(io::Error::other)?;
+    worker.settle();
     if let Some(log) = &worker.access_log {
         log.flush();
     }

@@ -3,12 +3,16 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use berth_http1::{FieldEdits, RequestHead};
 use berth_route::{Ambiguous, Asked, PathPattern, Rule, Shares, Table, read_path};
 
 use super::general::{Millis, ProxySettings};
 use super::{Action, Policy, Routing, SplitKey, Target};
+
+/// The place of no backend.
+const NO_BACKEND: usize = usize::MAX;
 
 /// All routes at one moment.
 #[derive(Debug, Default)]
@@ -27,11 +31,18 @@ pub(crate) struct Routes {
     decide_by_path: bool,
     /// The turns of all splits.
     turns: HashMap<Rule, Arc<Shares>>,
+    /// The requests of all routes.
+    totals: HashMap<Rule, Arc<AtomicU64>>,
 }
 
 /// One route.
 #[derive(Debug)]
 pub(crate) struct LiveRoute {
+    /// Its rule, as it is told.
+    pub(crate) name: String,
+    /// Requests that took it, over all workers; each adds its own at its ticks. It lasts as long as there is a route
+    /// of this rule.
+    pub(crate) requests: Arc<AtomicU64>,
     pub(crate) action: Action,
     /// The turns of a split.
     shares: Option<Arc<Shares>>,
@@ -77,7 +88,7 @@ impl StepTimeouts {
 
 impl Routes {
     /// Lays out the routes. `advertised` has a rule for each backend behind those of `routing`. The turns of splits
-    /// that were there `before` go on.
+    /// and the totals that were there `before` go on.
     pub(crate) fn new(
         routing: &Routing,
         advertised: &[Rule],
@@ -90,18 +101,21 @@ impl Routes {
         let rules: Vec<Rule> = file.iter().chain(&everything).map(|route| route.rule.clone()).collect();
         let mut routes: Vec<LiveRoute> = Vec::with_capacity(rules.len() + advertised.len());
         let mut turns = HashMap::new();
+        let totals = totals_of(rules.iter().chain(advertised), &before.totals);
+        let counted = |rule| (rule, Arc::clone(&totals[rule]));
         for route in file.iter().chain(&everything) {
             let shares = shares_of(&route.action, before.turns.get(&route.rule));
             if let Some(shares) = &shares {
                 turns.insert(route.rule.clone(), Arc::clone(shares));
             }
-            routes.push(LiveRoute::new(route.action.clone(), &route.policy, shares, general));
+            let (counted, action) = (counted(&route.rule), route.action.clone());
+            routes.push(LiveRoute::new(counted, action, &route.policy, shares, general));
         }
         let advertised_at = routes.len();
         let decide_by_path = rules.iter().chain(advertised).any(|rule| rule.path != PathPattern::any());
-        for index in 0..advertised.len() {
+        for (index, rule) in advertised.iter().enumerate() {
             let action = Action::Forward(Target::Backend(routing.backends.len() + index));
-            routes.push(LiveRoute::new(action, &Policy::default(), None, general));
+            routes.push(LiveRoute::new(counted(rule), action, &Policy::default(), None, general));
         }
         Self {
             file: Table::new(&rules[..file.len()]),
@@ -111,6 +125,7 @@ impl Routes {
             advertised_at,
             decide_by_path,
             turns,
+            totals,
         }
     }
 
@@ -145,6 +160,19 @@ impl Routes {
     pub(crate) fn get(&self, place: usize) -> &LiveRoute {
         &self.routes[place]
     }
+
+    /// All of them, by their places.
+    pub(crate) fn all(&self) -> &[LiveRoute] {
+        &self.routes
+    }
+}
+
+/// The totals of these rules, those from before where there are any.
+fn totals_of<'a>(
+    rules: impl Iterator<Item = &'a Rule>,
+    before: &HashMap<Rule, Arc<AtomicU64>>,
+) -> HashMap<Rule, Arc<AtomicU64>> {
+    rules.map(|rule| (rule.clone(), before.get(rule).cloned().unwrap_or_default())).collect()
 }
 
 /// The turns of a route's split, those from before if the weights are the same.
@@ -163,7 +191,13 @@ pub(crate) fn split_query(target: &[u8]) -> (&[u8], &[u8]) {
 }
 
 impl LiveRoute {
-    fn new(action: Action, policy: &Policy, shares: Option<Arc<Shares>>, general: &ProxySettings) -> Self {
+    fn new(
+        (rule, requests): (&Rule, Arc<AtomicU64>),
+        action: Action,
+        policy: &Policy,
+        shares: Option<Arc<Shares>>,
+        general: &ProxySettings,
+    ) -> Self {
         let edits = Edits {
             strip_prefix: policy.strip_prefix.clone().unwrap_or_default(),
             add_prefix: policy.add_prefix.clone().unwrap_or_default(),
@@ -172,6 +206,8 @@ impl LiveRoute {
         };
         let response_headers = policy.response_headers.clone();
         Self {
+            name: rule.to_string(),
+            requests,
             action,
             shares,
             timeouts: StepTimeouts::of(general, policy),
@@ -181,13 +217,14 @@ impl LiveRoute {
         }
     }
 
-    /// The backend that a request goes to. Of several it is the one whose turn it is, or the client's own.
+    /// The place of the backend that a request goes to. Of several it is the one whose turn it is, or the client's own;
+    /// there is nothing at it if the route asks no endpoint.
     #[inline]
     pub(crate) fn backend(&self, head: &RequestHead<'_>) -> usize {
         match self.action.target() {
             Some(Target::Backend(backend)) => *backend,
             Some(Target::Split { shares, by }) => self.share(shares, by.as_ref(), head),
-            None => 0,
+            None => NO_BACKEND,
         }
     }
 

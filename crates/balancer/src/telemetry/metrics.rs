@@ -69,6 +69,7 @@ impl Collector for Workers {
         self.plain(&mut encoder, "tunnels", "Connections that switched to another protocol", tunnels)?;
         let open = tunnels.saturating_sub(self.sum(|cells| &cells.tunnels_ended));
         gauge(&mut encoder, "tunnels_open", "Tunnels open now", open)?;
+        self.routes(&mut encoder)?;
         self.endpoints(&mut encoder)?;
         queues::encode(&mut encoder, &self.published.current())?;
         self.latency(&mut encoder)
@@ -83,6 +84,16 @@ impl Workers {
     fn plain(&self, encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
         let counter = ConstCounter::new(value);
         counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)
+    }
+
+    fn routes(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let snapshot = self.published.current();
+        let routes: Vec<_> =
+            snapshot.requests_of_routes().map(|(name, requests)| ([("route", name)], requests)).collect();
+        counters(encoder, "route_requests", "Requests that took a route", &routes)?;
+        let backends: Vec<_> =
+            snapshot.requests_of_backends().map(|(name, requests)| ([("backend", name)], requests)).collect();
+        counters(encoder, "backend_requests", "Requests that went to a backend first", &backends)
     }
 
     fn endpoints(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

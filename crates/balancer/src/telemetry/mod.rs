@@ -4,8 +4,10 @@ mod access_log;
 mod cells;
 mod metrics;
 mod queues;
+mod rates;
 
 pub(crate) use access_log::{AccessEntry, AccessLog, LoggedLine, WorkerLog};
 pub use access_log::{AccessFormat, AccessTarget};
 pub(crate) use cells::{Cells, Side};
 pub(crate) use metrics::registry;
+pub(crate) use rates::{Rates, Report};

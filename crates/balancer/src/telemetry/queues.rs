@@ -52,5 +52,5 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -
 }
 
 fn label(backend: &LiveBackend) -> [(&'static str, String); 1] {
-    [("backend", backend.about.name.to_string())]
+    [("backend", backend.lasting.name.clone())]
 }

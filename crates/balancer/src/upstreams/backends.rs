@@ -115,8 +115,7 @@ fn nobody(about: About, choosing: &Choosing, lasting: Arc<Lasting>, entropy: u64
 }
 
 fn about(backend: &Backend) -> About {
-    let (name, subject) = (backend.name.as_str().into(), backend.subject.as_str().into());
-    About { name, subject, capacity: backend.capacity }
+    About { subject: backend.subject.as_str().into(), capacity: backend.capacity }
 }
 
 /// A backend that goes on under another plan.
@@ -159,19 +158,18 @@ impl Backends {
         backends
     }
 
-    /// Goes by another plan from now on. Backends of the same name keep their turn.
+    /// Goes by another plan from now on. Backends of the same name keep their turn and their totals.
     pub(super) fn follow(&mut self, plan: Plan) {
-        let names = self.plan.routing.backends.iter().map(|backend| backend.name.clone());
-        let known: HashMap<String, Arc<LiveBackend>> = names.zip(std::mem::take(&mut self.planned)).collect();
+        let before = std::mem::take(&mut self.planned);
         self.plan = plan;
-        self.index(&known);
+        self.index(&before.iter().map(|backend| (backend.lasting.name.as_str(), backend)).collect());
     }
 
     pub(super) fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    fn index(&mut self, known: &HashMap<String, Arc<LiveBackend>>) {
+    fn index(&mut self, known: &HashMap<&str, &Arc<LiveBackend>>) {
         self.by_service.clear();
         self.open.clear();
         self.by_server.clear();
@@ -191,7 +189,7 @@ impl Backends {
                 }
             }
             let entropy = self.entropy.wrapping_add(place as u64);
-            let before = known.get(&backend.name);
+            let before = known.get(backend.name.as_str()).copied();
             let lasting = self.lasting_of(backend, before);
             self.planned.push(match before {
                 Some(before) => follow(before, backend, &lasting, entropy),
@@ -202,19 +200,16 @@ impl Backends {
 
     /// What a backend keeps from before, with the places of the one that it shares them with.
     fn lasting_of(&self, backend: &Backend, before: Option<&Arc<LiveBackend>>) -> Arc<Lasting> {
-        let before = before.map(|before| &before.lasting);
+        let own = before.map(|before| &before.lasting);
+        let own = own.map_or_else(|| Arc::new(Lasting::new(&backend.name)), Arc::clone);
         // It stands in front of those that share with it.
         let shared = backend.shares_with.as_deref();
-        let shared = shared.and_then(|name| self.planned.iter().find(|planned| *planned.about.name == *name));
-        match (before, shared) {
-            (Some(before), None) if !before.is_shared => Arc::clone(before),
-            (Some(before), Some(shared)) if Arc::ptr_eq(&before.places, &shared.lasting.places) => {
-                Arc::clone(before)
-            }
-            (_, Some(shared)) => {
-                Arc::new(Lasting { places: Arc::clone(&shared.lasting.places), is_shared: true })
-            }
-            (_, None) => Arc::default(),
+        let shared = shared.and_then(|name| self.planned.iter().find(|it| it.lasting.name == *name));
+        match shared.map(|shared| &shared.lasting) {
+            Some(shared) if Arc::ptr_eq(&own.places, &shared.places) => own,
+            Some(shared) => Arc::new(own.sharing(shared)),
+            None if own.is_shared => Arc::new(Lasting::new(&backend.name)),
+            None => own,
         }
     }
 
@@ -282,10 +277,10 @@ impl Backends {
             }
             let subject = format!("the route {key}");
             let known = before.remove(&key).map(|known| known.backend);
-            let about =
-                About { name: key.as_str().into(), subject: subject.into(), capacity: Capacity::default() };
-            let known =
-                known.unwrap_or_else(|| nobody(about, &Choosing::default(), Arc::default(), self.entropy));
+            let about = About { subject: subject.into(), capacity: Capacity::default() };
+            let known = known.unwrap_or_else(|| {
+                nobody(about, &Choosing::default(), Arc::new(Lasting::new(&key)), self.entropy)
+            });
             self.advertised.insert(key, Advertised { rule, backend: draft.follow(&known) });
         }
         changed

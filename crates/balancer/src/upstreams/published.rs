@@ -54,19 +54,39 @@ impl LiveChooser {
     }
 }
 
-/// What a backend keeps over all snapshots, also when the operator decides otherwise.
-#[derive(Debug, Default)]
+/// What lasts of a backend over all its snapshots, and all reloads that leave it its name.
+#[derive(Debug)]
 pub(crate) struct Lasting {
+    /// Its name; for the backend of an advertised route, the route's rule.
+    pub(crate) name: String,
+    /// Requests that went to it first, over all workers; each adds its own at its ticks.
+    pub(crate) requests: Arc<AtomicU64>,
     /// Its places, and who waits for one.
     pub(crate) places: Arc<Places>,
     /// Whether the places are another backend's.
     pub(crate) is_shared: bool,
 }
 
+impl Lasting {
+    /// Of a backend that is new.
+    pub(crate) fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), requests: Arc::default(), places: Arc::default(), is_shared: false }
+    }
+
+    /// The same with the places of another backend.
+    pub(crate) fn sharing(&self, other: &Self) -> Self {
+        Self {
+            name: self.name.clone(),
+            requests: Arc::clone(&self.requests),
+            places: Arc::clone(&other.places),
+            is_shared: true,
+        }
+    }
+}
+
 /// What the operator says of a backend, beside how it chooses.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct About {
-    pub(crate) name: Arc<str>,
     /// Whom clients are told about when there is nobody: `service web@1.x`.
     pub(crate) subject: Arc<str>,
     /// How many requests it takes.
@@ -95,7 +115,7 @@ impl LiveBackend {
     pub(crate) fn nobody(about: About, chooser: Arc<LiveChooser>, lasting: Arc<Lasting>) -> Self {
         Self {
             set: Set::default(),
-            sticky: StickyCookie::new(&about.name, &chooser.choosing, &[]),
+            sticky: StickyCookie::new(&lasting.name, &chooser.choosing, &[]),
             chooser,
             is_limited: about.capacity.is_limited(),
             about,
@@ -107,7 +127,7 @@ impl LiveBackend {
     /// The same with this set, and where clients reach each endpoint of it without us.
     pub(crate) fn with(&self, set: Set, public: Vec<Option<PublicUrl>>) -> Self {
         Self {
-            sticky: StickyCookie::new(&self.about.name, &self.chooser.choosing, set.endpoints()),
+            sticky: StickyCookie::new(&self.lasting.name, &self.chooser.choosing, set.endpoints()),
             set,
             chooser: Arc::clone(&self.chooser),
             about: self.about.clone(),
@@ -152,6 +172,24 @@ impl Snapshot {
         let all = self.backends.iter().flat_map(|backend| backend.set.endpoints());
         all.filter(move |endpoint| seen.insert(endpoint.key()))
     }
+
+    /// The requests of all routes, by their rules, each once.
+    pub(crate) fn requests_of_routes(&self) -> impl Iterator<Item = (&str, u64)> {
+        let routes = self.routes.all().iter();
+        once_each(routes.map(|route| (route.name.as_str(), route.requests.load(Ordering::Relaxed))))
+    }
+
+    /// The requests of all backends, by their names, each once.
+    pub(crate) fn requests_of_backends(&self) -> impl Iterator<Item = (&str, u64)> {
+        let lasting = self.backends.iter().map(|backend| &backend.lasting);
+        once_each(lasting.map(|lasting| (lasting.name.as_str(), lasting.requests.load(Ordering::Relaxed))))
+    }
+}
+
+/// Without what services advertise and the operator has as well: nobody takes that, and it has the same name.
+fn once_each<'a>(all: impl Iterator<Item = (&'a str, u64)>) -> impl Iterator<Item = (&'a str, u64)> {
+    let mut seen = HashSet::new();
+    all.filter(move |(name, _)| seen.insert(*name))
 }
 
 /// The newest snapshot: written by the `upstreams` task, read by all workers.

@@ -1,3 +1,5 @@
+mod totals;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +11,7 @@ use berth_pick::{Endpoint, InFlight};
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Followed, Plan, Published, Replan, Said, Upstreams, nobody};
+use super::{Followed, Plan, Published, Replan, Said, Upstreams};
 use crate::config::default_routing;
 use crate::proxy::{ProxySettings, Timeouts};
 use crate::routing::{

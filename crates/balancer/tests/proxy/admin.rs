@@ -49,5 +49,7 @@ fn what_is_counted() {
     let labels = format!("service=\"_upstream\",id=\"{id}\",run=\"0\",endpoint=\"{address}\"");
     let at_upstream = format!("endpoint_requests_total{{{labels}}}");
     balancer.wait_for_metric(&at_upstream, 3.0);
+    balancer.wait_for_metric("route_requests_total{route=\"/*\"}", 3.0);
+    balancer.wait_for_metric("backend_requests_total{backend=\"default\"}", 3.0);
     assert_eq!(balancer.metric("generation"), balancer.metric("generation_oldest"));
 }

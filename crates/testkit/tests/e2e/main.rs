@@ -8,6 +8,7 @@ mod crash;
 mod curl;
 mod links;
 mod queue;
+mod rates;
 mod readme;
 mod reload;
 mod restart;
