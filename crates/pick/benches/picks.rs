@@ -4,9 +4,11 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use berth_model::{Identity, Run, Scheme};
+use berth_pick::queue::{Asks, Entry, Gate, Limits};
 use berth_pick::{Ask, Chance, Chooser, Eligible, InFlight, Roster, Set, Strategy};
 use criterion::{BenchmarkId, Criterion};
 
@@ -59,6 +61,33 @@ fn requests(chooser: &Chooser, set: &Set, count: u64, seed: u64) -> Duration {
     begun.elapsed()
 }
 
+/// The same where every endpoint has so many places.
+fn placed_requests(chooser: &Chooser, set: &Set, gate: &Arc<Gate>, count: u64, seed: u64) -> Duration {
+    let mut chance = Chance::new(seed);
+    let begun = Instant::now();
+    for _ in 0..count {
+        let choose = |_: &_| {
+            let mut ask = Ask { now_ms: 1000, chance: &mut chance, key: 0, tried: &[] };
+            chooser.choose(set, &mut ask).map(|index| set.endpoints()[index].key())
+        };
+        let Entry::Place(place) = gate.enter(&mut Asks::default(), choose, Waker::noop()) else {
+            panic!("there is room for all threads")
+        };
+        drop(InFlight::begin(Arc::as_ref(place.endpoint())));
+    }
+    begun.elapsed()
+}
+
+/// Times `work`, which is told how often and with which seed, in so many threads at once.
+fn in_threads(threads: u64, count: u64, work: impl Fn(u64, u64) -> Duration + Sync) -> Duration {
+    std::thread::scope(|scope| {
+        let work = &work;
+        let all: Vec<_> =
+            (0..threads).map(|seed| scope.spawn(move || work(count / threads + 1, seed))).collect();
+        all.into_iter().map(|thread| thread.join().unwrap()).max().unwrap()
+    })
+}
+
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     for (name, strategy) in STRATEGIES {
@@ -67,21 +96,26 @@ fn main() {
             let (chooser, set) = site(strategy, count);
             for threads in [1_u64, 2, 8] {
                 group.bench_function(BenchmarkId::new(format!("{count} endpoints"), threads), |bencher| {
-                    bencher.iter_custom(|count| {
-                        std::thread::scope(|scope| {
-                            let (chooser, set) = (&chooser, &set);
-                            let all: Vec<_> = (0..threads)
-                                .map(|seed| {
-                                    scope.spawn(move || requests(chooser, set, count / threads + 1, seed))
-                                })
-                                .collect();
-                            all.into_iter().map(|thread| thread.join().unwrap()).max().unwrap()
-                        })
-                    });
+                    let work = |count, seed| requests(&chooser, &set, count, seed);
+                    bencher.iter_custom(|count| in_threads(threads, count, work));
                 });
             }
         }
         group.finish();
     }
+    let mut group = criterion.benchmark_group("round_robin_with_places");
+    for count in [3, 100, 10_000] {
+        let (chooser, set) = site(Strategy::RoundRobin, count);
+        let limits = Limits { in_flight: Some(8), connections: None, length: 0, holds_when_empty: false };
+        let gate = Arc::new(Gate::new(limits));
+        gate.arrange(set.endpoints());
+        for threads in [1_u64, 2, 8] {
+            group.bench_function(BenchmarkId::new(format!("{count} endpoints"), threads), |bencher| {
+                let work = |count, seed| placed_requests(&chooser, &set, &gate, count, seed);
+                bencher.iter_custom(|count| in_threads(threads, count, work));
+            });
+        }
+    }
+    group.finish();
     criterion.final_summary();
 }
