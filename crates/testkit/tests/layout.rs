@@ -54,6 +54,7 @@ const MODULES: &[(&str, &[&str])] = &[
         &[
             "worker",
             "connection",
+            "limited",
             "exchange",
             "own",
             "attempt",
@@ -61,8 +62,8 @@ const MODULES: &[(&str, &[&str])] = &[
             "relay",
             "tunnel",
             "record",
-            "reply",
             "request",
+            "reply",
             "upload",
             "failure",
             "client",

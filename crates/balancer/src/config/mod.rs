@@ -14,8 +14,9 @@ use berth_client::RegistryAddress;
 use berth_daemon::LogFormat;
 
 pub use crate::routing::{
-    Action, Backend, Choosing, Fixed, HashBy, Instances, Placeholder, Policy, ProxySettings, PublicUrl,
-    Route, RouteTimeouts, Routing, Server, SplitKey, StrategyName, Target, Template, Upstream,
+    Action, Backend, Choosing, Fixed, HashBy, Instances, LimitBy, PerClient, Placeholder, Policy,
+    ProxySettings, PublicUrl, RateLimit, Route, RouteTimeouts, Routing, Server, SplitKey, StrategyName,
+    Target, Template, Upstream,
 };
 use crate::telemetry::{AccessFormat, AccessTarget};
 pub use default::default_routing;

@@ -30,6 +30,7 @@ mod client;
 mod connect;
 mod deadlines;
 mod failure;
+mod limited;
 mod outlet;
 mod own;
 mod reply;

@@ -2,6 +2,7 @@
 
 use berth_http1::{Body, RequestHead, Version};
 
+use super::reply::Told;
 use super::upload::Upload;
 use super::view::Routed;
 use crate::telemetry::LoggedLine;
@@ -52,6 +53,8 @@ pub(crate) struct Request {
     pub(crate) upload: Upload,
     /// Where it goes; none if no route wants it.
     pub(crate) routed: Option<Routed>,
+    /// What the client is told without asking anybody.
+    pub(crate) told: Option<Box<Told>>,
     /// What the access log tells of it; none when there is no log.
     pub(crate) line: Option<Box<LoggedLine>>,
 }
@@ -81,6 +84,7 @@ impl Request {
             upgrade: head.upgrade.map(Box::from),
             upload: Upload::new(outgoing, body, most_bytes),
             routed,
+            told: None,
             line,
         }
     }

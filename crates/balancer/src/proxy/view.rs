@@ -24,8 +24,6 @@ pub(crate) struct Routed {
     pub(crate) backend: usize,
     /// What keeps the client or the request to an endpoint, where the backend goes by it.
     key: u64,
-    /// Where `redirect_to` sends the client.
-    pub(crate) location: Option<Box<str>>,
 }
 
 impl Routed {
@@ -38,7 +36,7 @@ impl Routed {
         let Some(route) = view.routes.find(head)? else { return Ok(None) };
         let backend = view.routes.get(route).backend(head);
         let key = view.backends.get(backend).map_or(0, |backend| backend.chooser.choosing.key_of(head, peer));
-        Ok(Some(Self { view, route, backend, key, location: None }))
+        Ok(Some(Self { view, route, backend, key }))
     }
 
     #[inline]

@@ -2,13 +2,16 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use berth_http1::{FieldEdits, RequestHead};
 use berth_route::{Ambiguous, Asked, PathPattern, Rule, Shares, Table, read_path};
 
 use super::general::{Millis, ProxySettings};
-use super::{Action, Policy, Routing, SplitKey, Target};
+use super::rate_limit::{Limiter, Limiters};
+use super::{Action, Policy, RateLimit, Routing, SplitKey, Target};
 
 /// All routes at one moment.
 #[derive(Debug, Default)]
@@ -27,6 +30,9 @@ pub(crate) struct Routes {
     decide_by_path: bool,
     /// The turns of all splits.
     turns: HashMap<Rule, Arc<Shares>>,
+    limiters: Limiters,
+    /// The limits of all routes that have some.
+    limits: HashMap<Rule, Box<[Arc<Limiter>]>>,
 }
 
 /// One route.
@@ -41,6 +47,8 @@ pub(crate) struct LiveRoute {
     pub(crate) edits: Option<Edits>,
     /// What is changed in answers, if anything is.
     pub(crate) response_headers: Option<FieldEdits>,
+    /// How many requests it takes, what goes by clients first.
+    limits: Box<[Arc<Limiter>]>,
 }
 
 /// What a route changes in requests.
@@ -77,7 +85,7 @@ impl StepTimeouts {
 
 impl Routes {
     /// Lays out the routes. `advertised` has a rule for each backend behind those of `routing`. The turns of splits
-    /// that were there `before` go on.
+    /// that were there `before` go on, and its limits know their clients.
     pub(crate) fn new(
         routing: &Routing,
         advertised: &[Rule],
@@ -89,13 +97,19 @@ impl Routes {
         let fallback = (!everything.is_empty()).then_some(file.len());
         let rules: Vec<Rule> = file.iter().chain(&everything).map(|route| route.rule.clone()).collect();
         let mut routes: Vec<LiveRoute> = Vec::with_capacity(rules.len() + advertised.len());
-        let mut turns = HashMap::new();
+        let (mut turns, mut limits) = (HashMap::new(), HashMap::new());
         for route in file.iter().chain(&everything) {
             let shares = shares_of(&route.action, before.turns.get(&route.rule));
             if let Some(shares) = &shares {
                 turns.insert(route.rule.clone(), Arc::clone(shares));
             }
-            routes.push(LiveRoute::new(route.action.clone(), &route.policy, shares, general));
+            let mut live = LiveRoute::new(route.action.clone(), &route.policy, shares, general);
+            if !route.policy.rate_limits.is_empty() {
+                let known = before.limits.get(&route.rule).map(AsRef::as_ref).unwrap_or_default();
+                live.limits = before.limiters.of(&route.policy.rate_limits, known);
+                limits.insert(route.rule.clone(), live.limits.clone());
+            }
+            routes.push(live);
         }
         let advertised_at = routes.len();
         let decide_by_path = rules.iter().chain(advertised).any(|rule| rule.path != PathPattern::any());
@@ -111,6 +125,8 @@ impl Routes {
             advertised_at,
             decide_by_path,
             turns,
+            limiters: before.limiters.clone(),
+            limits,
         }
     }
 
@@ -178,7 +194,29 @@ impl LiveRoute {
             most_body_bytes: policy.most_body_bytes.unwrap_or(general.most_body_bytes).unwrap_or(u64::MAX),
             edits: edits.changes_something().then_some(edits),
             response_headers: (!response_headers.is_empty()).then_some(response_headers),
+            limits: Box::default(),
         }
+    }
+
+    /// Whether it takes only so many requests.
+    #[inline]
+    pub(crate) fn is_limited(&self) -> bool {
+        !self.limits.is_empty()
+    }
+
+    /// Takes a request. `address` finds out who sent it, if that matters.
+    ///
+    /// # Errors
+    /// It is one too many for this limit; the next one may come after so much time.
+    pub(crate) fn take(
+        &self,
+        head: &RequestHead<'_>,
+        address: impl Fn() -> IpAddr,
+    ) -> Result<(), (&RateLimit, Duration)> {
+        for limiter in &self.limits {
+            limiter.take(head, &address).map_err(|wait| (&limiter.limit, wait))?;
+        }
+        Ok(())
     }
 
     /// The backend that a request goes to. Of several it is the one whose turn it is, or the client's own.

@@ -61,6 +61,8 @@ pub(crate) struct Cells {
     pub(crate) connect_failed: Cell,
     /// Requests sent again to another endpoint.
     pub(crate) resent: Cell,
+    /// Requests that were one too many.
+    pub(crate) limited: Cell,
     /// Idle upstream connections that turned out closed.
     pub(crate) stale: Cell,
     /// Exchanges that failed on the upstream's side.

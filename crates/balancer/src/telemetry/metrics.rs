@@ -53,6 +53,8 @@ impl Collector for Workers {
         self.plain(&mut encoder, "connects_failed", "Upstream connections that did not come about", refused)?;
         let resent = self.sum(|cells| &cells.resent);
         self.plain(&mut encoder, "requests_resent", "Requests sent again to another endpoint", resent)?;
+        let limited = self.sum(|cells| &cells.limited);
+        self.plain(&mut encoder, "requests_limited", "Requests that were one too many for a limit", limited)?;
         let stale = self.sum(|cells| &cells.stale);
         self.plain(
             &mut encoder,

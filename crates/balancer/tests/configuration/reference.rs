@@ -17,6 +17,8 @@ pub(crate) fn text(schema: &Value) -> String {
         ("`respond`", "Respond"),
         ("`split_by`", "SplitBy"),
         ("`hash_by`", "HashBy"),
+        ("`rate_limit`", "RateLimit"),
+        ("`rate_limit`: `by`", "LimitBy"),
         ("`request_headers` and `response_headers`", "HeaderEdits"),
     ] {
         let part = schema["$defs"].get(name).unwrap_or_else(|| panic!("no {name} in the schema"));
@@ -61,6 +63,8 @@ fn kind(key: &Map<String, Value>) -> String {
             "Server" => "[server](#servers)".to_owned(),
             "Respond" => "[answer](#respond)".to_owned(),
             "HashBy" => "[key](#hash_by)".to_owned(),
+            "RateLimit" => "[limit](#rate_limit)".to_owned(),
+            "LimitBy" => "[key](#rate_limit-by)".to_owned(),
             "SplitBy" => "[key](#split_by)".to_owned(),
             "HeaderEdits" => "[changes](#request_headers-and-response_headers)".to_owned(),
             other => panic!("no words for {other}"),

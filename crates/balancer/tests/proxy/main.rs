@@ -18,6 +18,7 @@ mod interim;
 mod limits;
 mod pipes;
 mod ports;
+mod rate_limit;
 mod refused;
 mod reload;
 mod resend;

@@ -3,6 +3,7 @@
 mod action;
 mod backends;
 mod choosing;
+mod limits;
 mod policy;
 mod routes;
 mod rule;

@@ -57,6 +57,7 @@ pub(super) fn options(file: &FileKeys, report: &mut Report<'_>) -> Options {
         trusted_proxies,
         upstream_ca: read_some(file.upstream_ca.as_ref(), "upstream_ca", parse_ca, report),
         via: file.via,
+        per_client: None,
         access_log: file.access_log.as_deref().map(AccessTarget::parse),
         access_log_format: file.access_log_format.map(|format| match format {
             AccessFormatKey::Combined => AccessFormat::Combined,
