@@ -72,6 +72,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "answer",
             "view",
             "asking",
+            "per_client",
             "pool",
             "deadlines",
             "buffers",

@@ -209,8 +209,8 @@ fn parse(client: &mut Client, worker: &Worker, bytes: &[u8]) -> Result<Option<Re
     }
     let mut request = Request::new(&head, outgoing, most_bytes, routed, line);
     own::locate(&mut request, &head, fallback_host);
-    if request.routed.as_ref().is_some_and(|routed| routed.route().is_limited()) {
-        limited::check(worker, client, &head, &mut request);
+    if limited::is_counted(client, &request) {
+        limited::count(worker, client, &head, &mut request);
     }
     let rest = &bytes[head.consumed..];
     if !rest.is_empty() {

@@ -2,7 +2,8 @@
 //! [`exchange`] tells one request, [`attempt`] finds an endpoint that answers, [`pool`] keeps its connection,
 //! [`relay`] moves the bodies and [`tunnel`] what comes after an upgrade, [`record`] notes the ending. [`shared`] is
 //! what all connections of a worker share; [`client`], [`request`] with its [`upload`], and [`answer`] are what an
-//! exchange works on; [`stream`], [`outlet`] and [`splice`] move bytes.
+//! exchange works on; [`limited`] is told by [`per_client`] who has too much; [`stream`], [`outlet`] and [`splice`] move
+//! bytes.
 
 pub use crate::routing::{ProxySettings, Timeouts};
 
@@ -33,6 +34,7 @@ mod failure;
 mod limited;
 mod outlet;
 mod own;
+mod per_client;
 mod reply;
 mod request;
 mod shared;
@@ -42,3 +44,4 @@ mod upload;
 mod view;
 
 pub(crate) use deadlines::TICK;
+pub(crate) use per_client::Clients;

@@ -2,6 +2,7 @@
 
 use berth_http1::{Body, RequestHead, Version};
 
+use super::per_client::UnderWay;
 use super::reply::Told;
 use super::upload::Upload;
 use super::view::Routed;
@@ -55,6 +56,8 @@ pub(crate) struct Request {
     pub(crate) routed: Option<Routed>,
     /// What the client is told without asking anybody.
     pub(crate) told: Option<Box<Told>>,
+    /// Counts it for its client; none where nothing is limited by that.
+    pub(crate) under_way: Option<UnderWay>,
     /// What the access log tells of it; none when there is no log.
     pub(crate) line: Option<Box<LoggedLine>>,
 }
@@ -85,6 +88,7 @@ impl Request {
             upload: Upload::new(outgoing, body, most_bytes),
             routed,
             told: None,
+            under_way: None,
             line,
         }
     }

@@ -49,6 +49,8 @@ pub(crate) enum Side {
 pub(crate) struct Cells {
     /// Client connections accepted.
     pub(crate) connections: Cell,
+    /// Of these, how many were one too many for their address.
+    pub(crate) connections_limited: Cell,
     /// Client connections that ended.
     pub(crate) connections_ended: Cell,
     /// Answers by the first digit of their status; the first entry is for odd ones.

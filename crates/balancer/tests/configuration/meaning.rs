@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use berth_balancer::config::{
-    Action, Instances, LimitBy, Placeholder, RateLimit, SplitKey, StrategyName, Target,
+    Action, Instances, LimitBy, PerClient, Placeholder, RateLimit, SplitKey, StrategyName, Target,
 };
 
 use super::{read, settings};
@@ -104,6 +104,16 @@ fn rate_limits() {
     assert_eq!(limits("{requests: 1000000000, per: 1ms}")[0].requests, number(1_000_000_000));
     let closed = settings("routes: [{respond: {status: 503}, rate_limit: {requests: 1}}]");
     assert_eq!(closed.routing.routes[0].policy.rate_limits.len(), 1);
+}
+
+#[test]
+fn limits_per_client() {
+    let limits = |text: &str| settings(text).proxy.per_client;
+    let both = PerClient { max_connections: Some(100), max_requests: Some(10) };
+    assert_eq!(limits("per_client: {max_connections: 100, max_requests: 10}"), Some(both));
+    let requests = PerClient { max_connections: None, max_requests: Some(u32::MAX) };
+    assert_eq!(limits("per_client: {max_requests: 4294967295}"), Some(requests));
+    assert_eq!(limits("threads: 1"), None);
 }
 
 #[test]

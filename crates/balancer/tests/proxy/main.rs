@@ -16,6 +16,7 @@ mod harness;
 mod http_1_0;
 mod interim;
 mod limits;
+mod per_client;
 mod pipes;
 mod ports;
 mod rate_limit;

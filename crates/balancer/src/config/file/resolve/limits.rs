@@ -4,10 +4,11 @@ use std::time::Duration;
 use berth_route::is_token;
 
 use super::read_some;
+use crate::config::file::keys::PerClientKeys;
 use crate::config::file::problem::{Report, quoted};
 use crate::config::file::route_keys::{LimitByKeys, RateLimitKeys};
 use crate::config::file::spot::{OneOrMany, Spot};
-use crate::config::{LimitBy, RateLimit, parse_time};
+use crate::config::{LimitBy, PerClient, RateLimit, parse_time};
 
 /// The most limits of a route.
 const MOST_LIMITS: usize = 8;
@@ -18,6 +19,19 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a burst may take at the pace of its limit. Times are counted in nanoseconds, of which there are not enough
 /// for any number.
 const LONGEST_BURST_DAYS: u128 = 365;
+
+/// What each client may have at once.
+pub(super) fn read_per_client(
+    keys: Option<&Spot<PerClientKeys>>,
+    report: &mut Report<'_>,
+) -> Option<PerClient> {
+    let keys = keys?;
+    let (max_connections, max_requests) = (keys.max_connections, keys.max_requests);
+    if max_connections.is_none() && max_requests.is_none() {
+        report.error(keys.place, "`per_client` must have `max_connections`, `max_requests` or both");
+    }
+    Some(PerClient { max_connections, max_requests })
+}
 
 /// The limits of a route.
 pub(super) fn read_rate_limits(
