@@ -48,7 +48,7 @@ impl RateLimit {
     }
 }
 
-/// The time since the first limit was laid out.
+/// The time since the first routes were laid out.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Elapsed(Instant);
 
