@@ -192,6 +192,7 @@ impl Cli {
             trusted_proxies: (!self.trusted_proxies.is_empty()).then(|| self.trusted_proxies.clone()),
             upstream_ca: self.upstream_ca.clone(),
             via: self.no_via.then_some(false),
+            per_client: None,
             access_log: self.access_log.as_deref().map(AccessTarget::parse),
             access_log_format: self.access_log_format,
             log_format: self.log_format,

@@ -33,6 +33,7 @@ pub use telemetry::{AccessFormat, AccessTarget};
 
 use config::{Admin, Settings};
 use discovery::Sources;
+use proxy::Clients;
 use proxy::listener::{bind_group, with_fallback};
 use proxy::worker::{self, NextListener};
 use reload::{Reloads, Running};
@@ -263,6 +264,7 @@ fn start_workers(
     shutdown: &Shutdown,
 ) -> Result<JoinSet<io::Result<()>>, StartError> {
     let most_connections = settings.most_connections.div_ceil(settings.threads).max(1);
+    let clients = Arc::<Clients>::default();
     let mut workers = JoinSet::new();
     for ((index, (listener, next)), cells) in listeners.into_iter().enumerate().zip(cells) {
         let start = worker::Start {
@@ -273,6 +275,7 @@ fn start_workers(
             access_log: log.map(AccessLog::for_worker),
             ticks: ticks(),
             most_connections,
+            clients: Arc::clone(&clients),
             descriptors: settings.open_files.saturating_sub(OTHER_FILES) / settings.threads,
             shutdown: shutdown.clone(),
         };

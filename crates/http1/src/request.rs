@@ -183,8 +183,14 @@ impl<'a> RequestHead<'a> {
 
     /// The value of the first field with this name.
     pub fn field(&self, name: &str) -> Option<&'a [u8]> {
-        let line = self.lines.iter().find(|line| line.name(self.bytes).eq_ignore_ascii_case(name.as_bytes()));
-        line.map(|line| line.value(self.bytes))
+        self.fields(name).next()
+    }
+
+    /// The values of all fields with this name.
+    pub fn fields<'n>(&self, name: &'n str) -> impl DoubleEndedIterator<Item = &'a [u8]> + use<'a, 'n> {
+        let (bytes, lines) = (self.bytes, self.lines);
+        let named = lines.iter().filter(move |line| line.name(bytes).eq_ignore_ascii_case(name.as_bytes()));
+        named.map(move |line| line.value(bytes))
     }
 }
 

@@ -1,5 +1,7 @@
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+
+use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
 use crate::PATIENCE;
 use crate::patience::PAUSE;
@@ -17,6 +19,14 @@ impl Wire {
     /// Connects.
     pub fn connect(address: SocketAddr) -> Self {
         Self::over(TcpStream::connect(address).expect("connect"))
+    }
+
+    /// Connects from this IPv4 address of the machine; all of 127.0.0.0/8 are.
+    pub fn connect_from(from: Ipv4Addr, address: SocketAddr) -> Self {
+        let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+        bind(&socket, &SocketAddr::from((from, 0))).expect("an address of this machine");
+        connect(&socket, &address).expect("connect");
+        Self::over(socket.into())
     }
 
     fn over(stream: TcpStream) -> Self {

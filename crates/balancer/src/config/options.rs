@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use thiserror::Error;
 
 use super::grammar::MostBody;
-use super::{Admin, Loaded, Settings, Upstream, default};
+use super::{Admin, Loaded, PerClient, Settings, Upstream, default};
 use crate::OTHER_FILES;
 use crate::proxy::{ProxySettings, Timeouts};
 use crate::telemetry::{AccessFormat, AccessTarget};
@@ -47,6 +47,7 @@ pub struct Options {
     pub trusted_proxies: Option<Vec<IpNet>>,
     pub upstream_ca: Option<UpstreamTls>,
     pub via: Option<bool>,
+    pub per_client: Option<PerClient>,
     pub access_log: Option<AccessTarget>,
     pub access_log_format: Option<AccessFormat>,
     pub log_format: Option<LogFormat>,
@@ -110,6 +111,7 @@ impl Options {
             trusted_proxies: self.trusted_proxies.or(file.trusted_proxies),
             upstream_ca: self.upstream_ca.or(file.upstream_ca),
             via: self.via.or(file.via),
+            per_client: self.per_client.or(file.per_client),
             access_log: self.access_log.or(file.access_log),
             access_log_format: self.access_log_format.or(file.access_log_format),
             log_format: self.log_format.or(file.log_format),
@@ -183,6 +185,7 @@ fn proxy(options: Options, most_connections: usize) -> ProxySettings {
         trusted_proxies: options.trusted_proxies.unwrap_or_default(),
         tls: options.upstream_ca.unwrap_or_default(),
         via: options.via.unwrap_or(true),
+        per_client: options.per_client,
     }
 }
 

@@ -8,6 +8,7 @@ use berth_http1::PeerText;
 
 use super::deadlines::{Deadline, LAST_CALL};
 use super::outlet::Outlet;
+use super::per_client::Counted;
 use super::shared::Worker;
 use super::stream::Stream;
 use crate::routing::{Millis, StepTimeouts};
@@ -33,6 +34,8 @@ pub(crate) struct Client {
     pub(crate) peer: PeerText,
     /// The same as it is: it decides whether the client may say whom it forwards for.
     pub(crate) peer_address: IpAddr,
+    /// Counts it for its address; none where nothing is limited by that.
+    pub(crate) counted: Option<Box<Counted>>,
 }
 
 /// How an exchange left the connection.
@@ -59,6 +62,7 @@ impl Client {
             timeouts: worker.timeouts(),
             peer: PeerText::of(peer.ip()),
             peer_address: peer.ip(),
+            counted: None,
         }
     }
 

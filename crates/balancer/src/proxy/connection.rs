@@ -15,6 +15,7 @@ use super::client::{Client, LONGEST_DISCARD, Next};
 use super::deadlines::LAST_CALL;
 use super::exchange;
 use super::failure::Failure;
+use super::limited;
 use super::own;
 use super::record;
 use super::reply::Reply;
@@ -206,8 +207,11 @@ fn parse(client: &mut Client, worker: &Worker, bytes: &[u8]) -> Result<Option<Re
         }
         Some(_) => {}
     }
-    let routed = routed.map(|routed| own::locate(routed, &head, fallback_host));
     let mut request = Request::new(&head, outgoing, most_bytes, routed, line);
+    own::locate(&mut request, &head, fallback_host);
+    if limited::is_counted(client, &request) {
+        limited::count(worker, client, &head, &mut request);
+    }
     let rest = &bytes[head.consumed..];
     if !rest.is_empty() {
         let taken = request.upload.begin(rest).map_err(|failure| {

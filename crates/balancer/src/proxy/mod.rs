@@ -2,7 +2,8 @@
 //! [`exchange`] tells one request, [`attempt`] finds an endpoint that answers, [`pool`] keeps its connection,
 //! [`relay`] moves the bodies and [`tunnel`] what comes after an upgrade, [`record`] notes the ending. [`shared`] is
 //! what all connections of a worker share, [`tally`] what it counts between two ticks; [`client`], [`request`] with
-//! its [`upload`], and [`answer`] are what an exchange works on; [`stream`], [`outlet`] and [`splice`] move bytes.
+//! its [`upload`], and [`answer`] are what an exchange works on; [`limited`] is told by [`per_client`] who has too much,
+//! and [`waiting`] waits where a backend has; [`stream`], [`outlet`] and [`splice`] move bytes.
 
 pub use crate::routing::{ProxySettings, Timeouts};
 
@@ -30,8 +31,10 @@ mod client;
 mod connect;
 mod deadlines;
 mod failure;
+mod limited;
 mod outlet;
 mod own;
+mod per_client;
 mod reply;
 mod request;
 mod shared;
@@ -43,3 +46,4 @@ mod view;
 mod waiting;
 
 pub(crate) use deadlines::TICK;
+pub(crate) use per_client::Clients;

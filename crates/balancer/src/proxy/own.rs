@@ -1,11 +1,10 @@
 //! Answers that a route gives itself: fixed ones, redirects, and which endpoint it would be.
 
 use berth_http1::RequestHead;
-use berth_http1::forward::{Answer, Downstream, write_answer};
 use serde::Serialize;
 
 use super::asking::Asking;
-use super::reply::reason_of;
+use super::reply::Told;
 use super::request::Request;
 use super::view::{Candidates, Chosen, Routed};
 use crate::routing::{Action, Fixed, Placeholder, Template};
@@ -19,19 +18,12 @@ pub(crate) enum Decision {
     Answer(Box<Told>),
 }
 
-/// What the client is told.
-#[derive(Debug, Default)]
-pub(crate) struct Told {
-    pub(crate) status: u16,
-    content_type: &'static str,
-    /// Field lines.
-    fields: Vec<u8>,
-    pub(crate) body: Vec<u8>,
-}
-
 /// Decides what is to be done with a request.
 #[inline]
-pub(crate) fn decide(asking: &Asking, request: &Request) -> Decision {
+pub(crate) fn decide(asking: &Asking, request: &mut Request) -> Decision {
+    if let Some(told) = request.told.take() {
+        return Decision::Answer(told);
+    }
     match request.routed.as_ref().map(|routed| (routed, &routed.route().action)) {
         None | Some((_, Action::Forward(_))) => Decision::Forward(None),
         Some((routed, action)) => decide_otherwise(asking, request, routed, action),
@@ -41,11 +33,9 @@ pub(crate) fn decide(asking: &Asking, request: &Request) -> Decision {
 #[cold]
 fn decide_otherwise(asking: &Asking, request: &Request, routed: &Routed, action: &Action) -> Decision {
     let told = match action {
-        Action::Forward(_) => return Decision::Forward(None),
+        // Where `redirect_to` leads was told with the head at hand.
+        Action::Forward(_) | Action::RedirectTo { .. } => return Decision::Forward(None),
         Action::Respond(fixed) => respond(fixed),
-        Action::RedirectTo { permanent, .. } => {
-            redirect(*permanent, &[routed.location.as_deref().unwrap_or_default().as_bytes()])
-        }
         Action::Redirect { .. } | Action::Pick(_) => return lead(asking, request, routed, action),
     };
     Decision::Answer(Box::new(told))
@@ -105,13 +95,15 @@ fn pick(chosen: &Chosen) -> Told {
     Told { status: 200, content_type: "application/json", fields, body }
 }
 
-/// Fills in where the client is sent, if its route sends it somewhere.
+/// Tells the client where it is sent, if its route has a URL for that.
 #[inline]
-pub(crate) fn locate(mut routed: Routed, head: &RequestHead<'_>, fallback_host: &str) -> Routed {
-    if let Action::RedirectTo { location, .. } = &routed.route().action {
-        routed.location = Some(fill(location, head, fallback_host).into());
+pub(crate) fn locate(request: &mut Request, head: &RequestHead<'_>, fallback_host: &str) {
+    if let Some(routed) = &request.routed
+        && let Action::RedirectTo { location, permanent } = &routed.route().action
+    {
+        let url = fill(location, head, fallback_host);
+        request.told = Some(Box::new(redirect(*permanent, &[url.as_bytes()])));
     }
-    routed
 }
 
 #[cold]
@@ -138,21 +130,4 @@ fn fill(template: &Template, head: &RequestHead<'_>, fallback_host: &str) -> Str
         }
     }
     url + &template.rest
-}
-
-impl Told {
-    /// Appends head and body.
-    pub(crate) fn write(&self, to_head: bool, client: Downstream, out: &mut Vec<u8>) {
-        let answer = Answer {
-            status: self.status,
-            reason: reason_of(self.status),
-            retry_after_s: None,
-            content_type: self.content_type,
-            fields: &self.fields,
-            body: &self.body,
-            to_head,
-            client,
-        };
-        write_answer(&answer, out);
-    }
 }

@@ -2,6 +2,8 @@
 
 use berth_http1::{Body, RequestHead, Version};
 
+use super::per_client::UnderWay;
+use super::reply::Told;
 use super::upload::Upload;
 use super::view::Routed;
 use crate::telemetry::LoggedLine;
@@ -54,6 +56,10 @@ pub(crate) struct Request {
     pub(crate) routed: Option<Routed>,
     /// A field for the answer, beside those that come with it.
     pub(crate) cookie: Option<Box<str>>,
+    /// What the client is told without asking anybody.
+    pub(crate) told: Option<Box<Told>>,
+    /// Counts it for its client; none where nothing is limited by that.
+    pub(crate) under_way: Option<UnderWay>,
     /// What the access log tells of it; none when there is no log.
     pub(crate) line: Option<Box<LoggedLine>>,
 }
@@ -89,6 +95,8 @@ impl Request {
             upload: Upload::new(outgoing, body, most_bytes),
             routed,
             cookie: None,
+            told: None,
+            under_way: None,
             line,
         }
     }

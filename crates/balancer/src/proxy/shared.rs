@@ -16,6 +16,7 @@ use super::answer::Answered;
 use super::asking::Asking;
 use super::buffers::Buffers;
 use super::deadlines::Deadlines;
+use super::per_client::Clients;
 use super::pool::Pool;
 use super::splice::Pipes;
 use super::view::{View, Viewed};
@@ -48,6 +49,10 @@ pub(crate) struct Worker {
     /// No keep-alive any more: each connection ends with its present request.
     pub(crate) draining: Cell<bool>,
     pub(crate) connections: Cell<usize>,
+    /// What each client has, over all workers.
+    pub(crate) clients: Arc<Clients>,
+    /// Connections that are one too many, and stay until they have been told.
+    pub(crate) turned_away: Cell<usize>,
     /// How many files it may have open.
     descriptors: usize,
     /// When a failed handshake was last warned of.
@@ -72,13 +77,15 @@ pub(crate) struct Reading {
     pub(crate) head: Millis,
     /// For a connection between two requests.
     pub(crate) idle: Millis,
+    /// Whether clients have limits of their own.
+    pub(crate) per_client: bool,
 }
 
 impl Reading {
     fn of(view: &View) -> Self {
         let general = &view.general;
         let (head, idle) = (general.timeouts.head.into(), general.timeouts.idle.into());
-        Self { limits: general.limits, head, idle }
+        Self { limits: general.limits, head, idle, per_client: general.per_client.is_some() }
     }
 }
 
@@ -87,6 +94,7 @@ impl Worker {
         published: Arc<Published>,
         cells: Arc<Cells>,
         access_log: Option<WorkerLog>,
+        clients: Arc<Clients>,
         descriptors: usize,
     ) -> Self {
         let view = Rc::new(Viewed::of(published.current()));
@@ -102,6 +110,8 @@ impl Worker {
             access_log,
             draining: Cell::new(false),
             connections: Cell::new(0),
+            clients,
+            turned_away: Cell::new(0),
             descriptors,
             warned_ms: Cell::default(),
             ended: Notify::new(),

@@ -61,8 +61,6 @@ pub(crate) struct Routed {
     key: u64,
     /// The place of the endpoint that the client is to keep to, or [`NOBODY`].
     kept: u32,
-    /// Where `redirect_to` sends the client.
-    pub(crate) location: Option<Box<str>>,
 }
 
 impl Routed {
@@ -80,7 +78,7 @@ impl Routed {
             let kept = kept.and_then(|place| u32::try_from(place).ok());
             (backend.chooser.choosing.key_of(head, peer), kept.unwrap_or(NOBODY))
         });
-        Ok(Some(Self { view, route, backend, key, kept, location: None }))
+        Ok(Some(Self { view, route, backend, key, kept }))
     }
 
     #[inline]

@@ -16,7 +16,9 @@ use tokio::task::{JoinHandle, JoinSet, LocalSet, spawn_local};
 
 use super::client::Client;
 use super::connection;
+use super::limited;
 use super::listener::refuse_newcomers;
+use super::per_client::Clients;
 use super::shared::Worker;
 use crate::telemetry::{Cells, WorkerLog};
 use crate::upstreams::Published;
@@ -24,6 +26,10 @@ use crate::upstreams::Published;
 /// How many ticks a listener whose place another has taken is kept, for those who have begun to connect to it.
 /// Newcomers try again after a second, so it is less than that.
 const RETIRING_TICKS: usize = 2;
+
+/// Connections of a worker that are told at once why they are turned away. Beyond that they are reset: each takes a
+/// descriptor for a second or so.
+const MOST_TURNED_AWAY: usize = 100;
 
 /// A listener that takes the place of the present one, and whom to tell that it has.
 pub(crate) type NextListener = (TcpListener, oneshot::Sender<()>);
@@ -37,6 +43,7 @@ pub(crate) struct Start {
     pub(crate) cells: Arc<Cells>,
     pub(crate) access_log: Option<WorkerLog>,
     pub(crate) most_connections: usize,
+    pub(crate) clients: Arc<Clients>,
     /// How many files this worker may have open.
     pub(crate) descriptors: usize,
     /// Rung every [`TICK`](super::deadlines::TICK).
@@ -58,7 +65,13 @@ async fn serve(start: Start) -> io::Result<()> {
     #[allow(deprecated, reason = "the mend needs unsafe; a listener of std is never another file")]
     let listener = AsyncFd::new(start.listener)?;
     let mut listeners = start.listeners;
-    let worker = Rc::new(Worker::new(start.published, start.cells, start.access_log, start.descriptors));
+    let worker = Rc::new(Worker::new(
+        start.published,
+        start.cells,
+        start.access_log,
+        start.clients,
+        start.descriptors,
+    ));
     spawn_local(tick(Rc::clone(&worker), start.ticks));
     // In a task of its own: this future is polled whenever any task was, and has little to look at.
     let drained = Rc::clone(&worker);
@@ -208,6 +221,10 @@ fn admit(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
     worker.cells.connections.add(1);
     let mut client = Client::new(worker, stream, peer);
     let guard = Admitted(Rc::clone(worker));
+    // The settings of now: the client has looked them up.
+    if worker.reading.get().per_client && !limited::count_in(worker, &mut client) {
+        return turn_away(client, guard);
+    }
     // On the heap at once: the runtime moves what it is given several times.
     spawn_local(Box::pin(async move {
         connection::serve(&guard.0, &mut client).await;
@@ -215,6 +232,35 @@ fn admit(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
         drop(client);
         drop(guard);
     }));
+}
+
+/// Lets a connection go that is one too many for its client: with a word, unless too many are let go at once.
+#[cold]
+fn turn_away(mut client: Client, guard: Admitted) {
+    let worker = &guard.0;
+    worker.cells.connections_limited.add(1);
+    if worker.turned_away.get() >= MOST_TURNED_AWAY {
+        client.abort();
+        drop(client);
+        return drop(guard);
+    }
+    worker.turned_away.set(worker.turned_away.get() + 1);
+    let leaving = TurnedAway(guard);
+    spawn_local(Box::pin(async move {
+        limited::turn_away(&leaving.0.0, &mut client).await;
+        drop(client);
+        drop(leaving);
+    }));
+}
+
+/// Counts a connection out that is turned away.
+struct TurnedAway(Admitted);
+
+impl Drop for TurnedAway {
+    fn drop(&mut self) {
+        let turned_away = &self.0.0.turned_away;
+        turned_away.set(turned_away.get() - 1);
+    }
 }
 
 /// Counts a connection out, also when its task panics.

@@ -76,6 +76,7 @@ fn general(old: &ProxySettings, new: &ProxySettings) -> impl Iterator<Item = &'s
         ("trusted_proxies", old.trusted_proxies != new.trusted_proxies),
         ("upstream_ca", old.tls != new.tls),
         ("via", old.via != new.via),
+        ("per_client", old.per_client != new.per_client),
     ];
     keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key)
 }

@@ -1,6 +1,6 @@
 //! How a backend chooses among its endpoints.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use berth_http1::RequestHead;
@@ -96,10 +96,19 @@ impl Choosing {
 }
 
 fn of_address(peer: IpAddr) -> u64 {
-    match peer.to_canonical() {
+    match client_of(peer) {
         IpAddr::V4(address) => hash(0, &address.octets()),
-        // A network of this length is one customer's, who changes within it (RFC 8981).
         IpAddr::V6(address) => hash(0, &address.octets()[..8]),
+    }
+}
+
+/// What an address counts as where clients are told apart by it: IPv6 without its last 64 bits, and an IPv4 address in
+/// IPv6 clothes as what it is.
+pub(crate) fn client_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        // A network of this length is one customer's, who changes within it (RFC 8981).
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
     }
 }
 

@@ -25,6 +25,17 @@ pub struct ProxySettings {
     pub tls: UpstreamTls,
     /// Whether requests carry a `Via` that names this balancer.
     pub via: bool,
+    /// What each client may have at once, if that is bounded.
+    pub per_client: Option<PerClient>,
+}
+
+/// What each client address may have at once. Peers that are trusted may have any number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PerClient {
+    /// Connections.
+    pub max_connections: Option<u32>,
+    /// Requests under way, tunnels among them.
+    pub max_requests: Option<u32>,
 }
 
 /// How long each step may take.

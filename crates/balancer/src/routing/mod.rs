@@ -10,13 +10,17 @@ use serde::Deserialize;
 
 mod capacity;
 mod choosing;
+mod client_table;
 mod general;
+mod rate_limit;
 mod routes;
 mod upstream;
 
 pub use capacity::{Capacity, QueueSettings};
+pub(crate) use choosing::client_of;
 pub use choosing::{Choosing, HashBy, Sticky};
-pub use general::{Millis, ProxySettings, Timeouts};
+pub use general::{Millis, PerClient, ProxySettings, Timeouts};
+pub use rate_limit::{LimitBy, RateLimit};
 pub(crate) use routes::{Edits, LiveRoute, Routes, StepTimeouts, split_query};
 pub use upstream::Upstream;
 
@@ -162,6 +166,8 @@ pub struct Policy {
     pub timeouts: RouteTimeouts,
     /// The largest body in place of the general limit; `Some(None)` is no limit.
     pub most_body_bytes: Option<Option<u64>>,
+    /// How many requests it takes; each of these holds.
+    pub rate_limits: Vec<RateLimit>,
 }
 
 /// Deadlines of a route, where they are not the general ones.

@@ -2,14 +2,17 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use berth_http1::{FieldEdits, RequestHead};
 use berth_route::{Ambiguous, Asked, PathPattern, Rule, Shares, Table, read_path};
 
 use super::general::{Millis, ProxySettings};
-use super::{Action, Policy, Routing, SplitKey, Target};
+use super::rate_limit::{Limiter, Limiters};
+use super::{Action, Policy, RateLimit, Routing, SplitKey, Target};
 
 /// The place of no backend.
 const NO_BACKEND: usize = usize::MAX;
@@ -33,6 +36,9 @@ pub(crate) struct Routes {
     turns: HashMap<Rule, Arc<Shares>>,
     /// The requests of all routes.
     totals: HashMap<Rule, Arc<AtomicU64>>,
+    limiters: Limiters,
+    /// The limits of all routes that have some.
+    limits: HashMap<Rule, Box<[Arc<Limiter>]>>,
 }
 
 /// One route.
@@ -52,6 +58,8 @@ pub(crate) struct LiveRoute {
     pub(crate) edits: Option<Edits>,
     /// What is changed in answers, if anything is.
     pub(crate) response_headers: Option<FieldEdits>,
+    /// How many requests it takes, what goes by clients first.
+    limits: Box<[Arc<Limiter>]>,
 }
 
 /// What a route changes in requests.
@@ -88,7 +96,7 @@ impl StepTimeouts {
 
 impl Routes {
     /// Lays out the routes. `advertised` has a rule for each backend behind those of `routing`. The turns of splits
-    /// and the totals that were there `before` go on.
+    /// and the totals that were there `before` go on, and its limits know their clients.
     pub(crate) fn new(
         routing: &Routing,
         advertised: &[Rule],
@@ -100,16 +108,22 @@ impl Routes {
         let fallback = (!everything.is_empty()).then_some(file.len());
         let rules: Vec<Rule> = file.iter().chain(&everything).map(|route| route.rule.clone()).collect();
         let mut routes: Vec<LiveRoute> = Vec::with_capacity(rules.len() + advertised.len());
-        let mut turns = HashMap::new();
         let totals = totals_of(rules.iter().chain(advertised), &before.totals);
         let counted = |rule| (rule, Arc::clone(&totals[rule]));
+        let (mut turns, mut limits) = (HashMap::new(), HashMap::new());
         for route in file.iter().chain(&everything) {
             let shares = shares_of(&route.action, before.turns.get(&route.rule));
             if let Some(shares) = &shares {
                 turns.insert(route.rule.clone(), Arc::clone(shares));
             }
             let (counted, action) = (counted(&route.rule), route.action.clone());
-            routes.push(LiveRoute::new(counted, action, &route.policy, shares, general));
+            let mut live = LiveRoute::new(counted, action, &route.policy, shares, general);
+            if !route.policy.rate_limits.is_empty() {
+                let known = before.limits.get(&route.rule).map(AsRef::as_ref).unwrap_or_default();
+                live.limits = before.limiters.of(&route.policy.rate_limits, known);
+                limits.insert(route.rule.clone(), live.limits.clone());
+            }
+            routes.push(live);
         }
         let advertised_at = routes.len();
         let decide_by_path = rules.iter().chain(advertised).any(|rule| rule.path != PathPattern::any());
@@ -126,6 +140,8 @@ impl Routes {
             decide_by_path,
             turns,
             totals,
+            limiters: before.limiters.clone(),
+            limits,
         }
     }
 
@@ -214,7 +230,29 @@ impl LiveRoute {
             most_body_bytes: policy.most_body_bytes.unwrap_or(general.most_body_bytes).unwrap_or(u64::MAX),
             edits: edits.changes_something().then_some(edits),
             response_headers: (!response_headers.is_empty()).then_some(response_headers),
+            limits: Box::default(),
         }
+    }
+
+    /// Whether it takes only so many requests.
+    #[inline]
+    pub(crate) fn is_limited(&self) -> bool {
+        !self.limits.is_empty()
+    }
+
+    /// Takes a request. `address` finds out who sent it, if that matters.
+    ///
+    /// # Errors
+    /// It is one too many for this limit; the next one may come after so much time.
+    pub(crate) fn take(
+        &self,
+        head: &RequestHead<'_>,
+        address: impl Fn() -> IpAddr,
+    ) -> Result<(), (&RateLimit, Duration)> {
+        for limiter in &self.limits {
+            limiter.take(head, &address).map_err(|wait| (&limiter.limit, wait))?;
+        }
+        Ok(())
     }
 
     /// The place of the backend that a request goes to. Of several it is the one whose turn it is, or the client's own;

@@ -40,6 +40,8 @@ pub(crate) enum Side {
 pub(crate) struct Cells {
     /// Client connections accepted.
     pub(crate) connections: Cell,
+    /// Of these, how many were one too many for their address.
+    pub(crate) connections_limited: Cell,
     /// Client connections that ended.
     pub(crate) connections_ended: Cell,
     /// Answers by the first digit of their status; the first entry is for odd ones.
@@ -52,6 +54,8 @@ pub(crate) struct Cells {
     pub(crate) connect_failed: Cell,
     /// Requests sent again to another endpoint.
     pub(crate) resent: Cell,
+    /// Requests that were one too many.
+    pub(crate) limited: Cell,
     /// Idle upstream connections that turned out closed.
     pub(crate) stale: Cell,
     /// Exchanges that failed on the upstream's side.

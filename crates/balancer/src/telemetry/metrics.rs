@@ -50,10 +50,15 @@ impl Collector for Workers {
         counters(&mut encoder, "failures", "Exchanges that failed, by the side that failed", &failures)?;
         let accepted = self.sum(|cells| &cells.connections);
         self.plain(&mut encoder, "client_connections", "Client connections accepted", accepted)?;
+        let limited = self.sum(|cells| &cells.connections_limited);
+        let help = "Client connections that were one too many for their address";
+        self.plain(&mut encoder, "client_connections_limited", help, limited)?;
         let refused = self.sum(|cells| &cells.connect_failed);
         self.plain(&mut encoder, "connects_failed", "Upstream connections that did not come about", refused)?;
         let resent = self.sum(|cells| &cells.resent);
         self.plain(&mut encoder, "requests_resent", "Requests sent again to another endpoint", resent)?;
+        let limited = self.sum(|cells| &cells.limited);
+        self.plain(&mut encoder, "requests_limited", "Requests that were one too many for a limit", limited)?;
         let stale = self.sum(|cells| &cells.stale);
         self.plain(
             &mut encoder,

@@ -81,6 +81,7 @@ fn plan(routing: Routing, sources: &[u64]) -> Plan {
         trusted_proxies: Vec::new(),
         tls: UpstreamTls::default(),
         via: true,
+        per_client: None,
     };
     Plan {
         routing: Arc::new(routing),

@@ -1,8 +1,11 @@
 //! What files that are right mean.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
-use berth_balancer::config::{Action, Instances, Placeholder, SplitKey, StrategyName, Target};
+use berth_balancer::config::{
+    Action, Instances, LimitBy, PerClient, Placeholder, RateLimit, SplitKey, StrategyName, Target,
+};
 
 use super::{read, settings};
 
@@ -77,6 +80,40 @@ fn policies_and_conditions() {
     assert_eq!(route.policy.timeouts.answer, Some(Duration::from_secs(5)));
     assert_eq!(route.policy.most_body_bytes, Some(None));
     assert!(!route.policy.request_headers.is_empty() && route.policy.response_headers.is_empty());
+}
+
+#[test]
+fn rate_limits() {
+    let limits = |text: &str| {
+        let route =
+            settings(&format!("routes: [{{service: web, rate_limit: {text}}}]")).routing.routes.remove(0);
+        route.policy.rate_limits
+    };
+    let number = |number| NonZeroU32::new(number).unwrap();
+    let second = Duration::from_secs(1);
+    let whole = RateLimit { requests: number(100), per: second, burst: number(100), by: None };
+    assert_eq!(limits("{requests: 100}")[0], whole);
+    let by_address =
+        RateLimit { requests: number(10), per: 60 * second, burst: number(50), by: Some(LimitBy::Address) };
+    assert_eq!(limits("{requests: 10, per: 1m, burst: 50, by: {address: true}}")[0], by_address);
+    let by_header = RateLimit { by: Some(LimitBy::Header("X-Key".into())), ..by_address };
+    let list = "[{requests: 10, per: 60s, burst: 50, by: {header: X-Key}}, {requests: 100, per: 1s}]";
+    assert_eq!(limits(list), [by_header, whole]);
+    let day = "{requests: 1, per: 1d, burst: 365}";
+    assert_eq!(limits(day)[0].per, Duration::from_secs(86_400));
+    assert_eq!(limits("{requests: 1000000000, per: 1ms}")[0].requests, number(1_000_000_000));
+    let closed = settings("routes: [{respond: {status: 503}, rate_limit: {requests: 1}}]");
+    assert_eq!(closed.routing.routes[0].policy.rate_limits.len(), 1);
+}
+
+#[test]
+fn limits_per_client() {
+    let limits = |text: &str| settings(text).proxy.per_client;
+    let both = PerClient { max_connections: Some(100), max_requests: Some(10) };
+    assert_eq!(limits("per_client: {max_connections: 100, max_requests: 10}"), Some(both));
+    let requests = PerClient { max_connections: None, max_requests: Some(u32::MAX) };
+    assert_eq!(limits("per_client: {max_requests: 4294967295}"), Some(requests));
+    assert_eq!(limits("threads: 1"), None);
 }
 
 #[test]

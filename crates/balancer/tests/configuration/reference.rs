@@ -18,6 +18,9 @@ pub(crate) fn text(schema: &Value) -> String {
         ("`split_by`", "SplitBy"),
         ("`hash_by`", "HashBy"),
         ("`queue`", "Queue"),
+        ("`per_client`", "PerClient"),
+        ("`rate_limit`", "RateLimit"),
+        ("`rate_limit`: `by`", "LimitBy"),
         ("`request_headers` and `response_headers`", "HeaderEdits"),
     ] {
         let part = schema["$defs"].get(name).unwrap_or_else(|| panic!("no {name} in the schema"));
@@ -63,6 +66,9 @@ fn kind(key: &Map<String, Value>) -> String {
             "Respond" => "[answer](#respond)".to_owned(),
             "Queue" => "[queue](#queue)".to_owned(),
             "HashBy" => "[key](#hash_by)".to_owned(),
+            "PerClient" => "[limits](#per_client)".to_owned(),
+            "RateLimit" => "[limit](#rate_limit)".to_owned(),
+            "LimitBy" => "[key](#rate_limit-by)".to_owned(),
             "SplitBy" => "[key](#split_by)".to_owned(),
             "HeaderEdits" => "[changes](#request_headers-and-response_headers)".to_owned(),
             other => panic!("no words for {other}"),

@@ -58,6 +58,7 @@ pub(crate) fn settings(upstreams: &[SocketAddr]) -> Settings {
             trusted_proxies: Vec::new(),
             tls: UpstreamTls::default(),
             via: true,
+            per_client: None,
         },
         access_log: AccessTarget::Off,
         access_format: AccessFormat::Combined,

@@ -6,6 +6,7 @@ mod clock;
 mod commands;
 mod crash;
 mod curl;
+mod limits;
 mod links;
 mod queue;
 mod rates;

@@ -41,6 +41,8 @@ pub(super) struct FileKeys {
     /// Client connections at once; by default 10000, or what the limit of open files allows.
     #[schemars(range(min = 1, max = 4294967295_u32))]
     pub(super) max_connections: Option<u32>,
+    /// What each client address may have at once.
+    pub(super) per_client: Option<Spot<PerClientKeys>>,
     /// The largest request head, else 431.
     #[schemars(with = "Option<Size>", extend("default" = "64KiB"))]
     pub(super) max_head: Option<Spot<String>>,
@@ -105,6 +107,19 @@ pub(super) struct FileKeys {
     pub(super) routes: Option<Vec<Spot<RouteKeys>>>,
     /// Backends by their names, for routes to name.
     pub(super) backends: Option<Named<Spot<BackendKeys>>>,
+}
+
+/// What each client address may have at once: one of these, or both. IPv6 counts by its first 64 bits. Peers among the
+/// `trusted_proxies` may have any number.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "PerClient")]
+pub(super) struct PerClientKeys {
+    /// Connections; one more gets `429` and is closed. Those that came while nothing was said here do not count.
+    #[schemars(range(min = 1, max = 4294967295_u32))]
+    pub(super) max_connections: Option<u32>,
+    /// Requests under way, tunnels among them; one more gets `429`.
+    #[schemars(range(min = 1, max = 4294967295_u32))]
+    pub(super) max_requests: Option<u32>,
 }
 
 /// How a line of the access log looks.

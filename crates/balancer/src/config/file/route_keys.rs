@@ -1,6 +1,7 @@
 //! The keys of routes and backends. The comments here are what docs/configuration.md and editors show.
 
 use std::borrow::Cow;
+use std::num::NonZeroU32;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
@@ -114,6 +115,9 @@ pub(super) struct RouteKeys {
     /// As at the top, for this route.
     #[schemars(with = "Option<SizeOrNone>")]
     pub(super) max_body: Option<Spot<String>>,
+    /// How many requests the route takes, else 429: a limit, or up to 8, each of which holds.
+    #[schemars(with = "Option<OneOrMany<RateLimitKeys>>")]
+    pub(super) rate_limit: Option<OneOrMany<Spot<RateLimitKeys>>>,
     /// Not supported yet.
     #[schemars(with = "Option<Text>")]
     pub(super) docker_image: Option<Spot<Ignored>>,
@@ -250,6 +254,35 @@ pub(super) struct QueueKeys {
     pub(super) hold_when_empty: Option<bool>,
 }
 
+/// A limit for the requests of a route: so many per time, at an even pace, and after a pause a `burst` at once. What is
+/// one too many gets `429`, which tells when to come again.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "RateLimit")]
+pub(super) struct RateLimitKeys {
+    /// How many requests.
+    #[schemars(with = "Count")]
+    pub(super) requests: NonZeroU32,
+    /// In how much time, from 1ms to 1d.
+    #[schemars(with = "Option<Time>", extend("default" = "1s"))]
+    pub(super) per: Option<Spot<String>>,
+    /// How many may come at once; as many as `requests` where nothing is said.
+    #[schemars(with = "Option<Count>")]
+    pub(super) burst: Option<Spot<NonZeroU32>>,
+    /// Who is counted for himself. Without it all requests of the route count together.
+    pub(super) by: Option<Spot<LimitByKeys>>,
+}
+
+/// What tells clients apart for a limit: one of the two.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "LimitBy")]
+pub(super) struct LimitByKeys {
+    /// `true`: the address, of IPv6 the first 64 bits. Behind one of `trusted_proxies` it is the last one in
+    /// `X-Forwarded-For` that is none of them.
+    pub(super) address: Option<Spot<bool>>,
+    /// The name of a field of requests. A request without it goes by the address.
+    pub(super) header: Option<Spot<String>>,
+}
+
 /// Changes to the fields of a message.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename = "HeaderEdits")]
@@ -293,6 +326,21 @@ impl JsonSchema for Weight {
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "integer", "minimum": 0, "maximum": 1000 })
+    }
+}
+
+/// A number of requests, in the schema.
+struct Count;
+
+impl JsonSchema for Count {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Count".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "integer", "minimum": 1, "maximum": 1_000_000_000 })
     }
 }
 

@@ -25,6 +25,10 @@ fn what_changes_is_named() {
     assert_eq!(told(|it| it.listen = "127.0.0.1:1".parse().unwrap()), "listen: 127.0.0.1:1");
     assert_eq!(told(|it| it.registries.clear()), "registry: none");
     assert_eq!(told(|it| it.proxy.timeouts.answer = Duration::from_secs(1)), "timeout_answer changed");
+    let limits = |it: &mut Settings| {
+        it.proxy.per_client = Some(crate::config::PerClient { max_connections: Some(1), max_requests: None });
+    };
+    assert_eq!(told(limits), "per_client changed");
     assert_eq!(told(|it| it.routing.advertised_routes = false), "advertised_routes: false");
     assert_eq!(told(|it| it.routing.routes.clear()), "route /* removed");
     assert_eq!(told(|it| it.routing.routes[0].policy.add_prefix = Some("/x".into())), "route /* changed");

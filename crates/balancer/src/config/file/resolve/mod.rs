@@ -4,6 +4,7 @@ mod action;
 mod backends;
 mod capacity;
 mod choosing;
+mod limits;
 mod policy;
 mod routes;
 mod rule;

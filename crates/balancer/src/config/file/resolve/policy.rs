@@ -3,7 +3,7 @@ use std::fmt::Display;
 use berth_http1::{FieldEdits, is_host};
 use berth_route::{PathPattern, Rule};
 
-use super::{of, read_some};
+use super::{limits, of, read_some};
 use crate::config::file::problem::{Report, quoted};
 use crate::config::file::route_keys::{EditKeys, RouteKeys};
 use crate::config::file::spot::{Place, Spot};
@@ -58,6 +58,7 @@ pub(super) fn read_policy(keys: &RouteKeys, rule: Option<&Rule>, report: &mut Re
         response_headers: read_edits(keys.response_headers.as_ref(), report),
         timeouts,
         most_body_bytes: most_body.map(|most| most.0),
+        rate_limits: limits::read_rate_limits(keys.rate_limit.as_ref(), report),
     })
 }
 

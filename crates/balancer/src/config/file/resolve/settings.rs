@@ -4,7 +4,7 @@ use berth_client::RegistryAddress;
 use berth_daemon::LogFormat;
 use ipnet::IpNet;
 
-use super::{of, read, read_some};
+use super::{limits, of, read, read_some};
 use crate::config::file::keys::{AccessFormatKey, FileKeys, LogFormatKey};
 use crate::config::file::problem::{Report, quoted};
 use crate::config::file::spot::{OneOrMany, Spot};
@@ -57,6 +57,7 @@ pub(super) fn options(file: &FileKeys, report: &mut Report<'_>) -> Options {
         trusted_proxies,
         upstream_ca: read_some(file.upstream_ca.as_ref(), "upstream_ca", parse_ca, report),
         via: file.via,
+        per_client: limits::read_per_client(file.per_client.as_ref(), report),
         access_log: file.access_log.as_deref().map(AccessTarget::parse),
         access_log_format: file.access_log_format.map(|format| match format {
             AccessFormatKey::Combined => AccessFormat::Combined,
