@@ -11,12 +11,8 @@ use crate::buckets::LATENCY_BOUNDS_US;
 use crate::upstreams::{LiveBackend, Snapshot, TurnedAway};
 
 pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {
-    let limited: Vec<&LiveBackend> = snapshot
-        .backends
-        .iter()
-        .map(AsRef::as_ref)
-        .filter(|backend| backend.is_limited && !backend.lasting.is_shared)
-        .collect();
+    let own = || snapshot.named_backends().filter(|backend| !backend.lasting.is_shared);
+    let limited: Vec<_> = own().filter(|backend| backend.is_limited).collect();
     let waiting = "Requests that wait for a place at an endpoint now";
     let mut family = encoder.encode_descriptor("queue_waiting", waiting, None, MetricType::Gauge)?;
     for backend in &limited {
@@ -35,10 +31,7 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -
         let mut metric = family.encode_family(&labels)?;
         metric.encode_histogram::<[(&str, &str); 0]>(waits.sum_us() as f64 / 1e6, count, &buckets, None)?;
     }
-    let turned_away: Vec<_> = snapshot
-        .backends
-        .iter()
-        .filter(|backend| !backend.lasting.is_shared)
+    let turned_away: Vec<_> = own()
         .flat_map(|backend| {
             TurnedAway::ALL.into_iter().map(move |why| {
                 let count = backend.lasting.places.turned_away[why as usize].load(Ordering::Relaxed);

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use berth_pick::Endpoint;
 use serde::Serialize;
 use tokio::time::MissedTickBehavior;
 
-use crate::upstreams::{Published, Snapshot};
+use crate::upstreams::{Lasting, LiveBackend, Published, Snapshot};
 
 #[cfg(test)]
 mod tests;
@@ -123,14 +124,22 @@ impl Rates {
     /// All that is there now, with the totals of this moment and the rates of the last look.
     pub(crate) fn report(&self) -> Report {
         let (snapshot, meters) = (self.published.current(), self.meters());
-        let named = |meters: &HashMap<String, Meter>, (name, requests): (&str, u64)| Named {
+        let route = |(name, requests): (&str, u64)| OfRoute {
             name: name.to_owned(),
-            figures: Figures::of(requests, meters.get(name)),
+            figures: Figures::of(requests, meters.routes.get(name)),
+        };
+        let backend = |backend: &Arc<LiveBackend>| {
+            let Lasting { name, requests, places, .. } = &*backend.lasting;
+            OfBackend {
+                name: name.clone(),
+                waiting: places.gate.waiting(),
+                figures: Figures::of(requests.load(Ordering::Relaxed), meters.backends.get(name)),
+            }
         };
         let endpoints = snapshot.endpoints();
         Report {
-            routes: snapshot.requests_of_routes().map(|route| named(&meters.routes, route)).collect(),
-            backends: snapshot.requests_of_backends().map(|it| named(&meters.backends, it)).collect(),
+            routes: snapshot.requests_of_routes().map(route).collect(),
+            backends: snapshot.named_backends().map(backend).collect(),
             endpoints: endpoints.map(|it| OfEndpoint::of(it, meters.endpoints.get(&it.key()))).collect(),
         }
     }
@@ -139,15 +148,23 @@ impl Rates {
 /// What `GET /v1/rates` answers with.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
-    routes: Vec<Named>,
-    backends: Vec<Named>,
+    routes: Vec<OfRoute>,
+    backends: Vec<OfBackend>,
     endpoints: Vec<OfEndpoint>,
 }
 
-/// A route or a backend.
 #[derive(Debug, Serialize)]
-struct Named {
+struct OfRoute {
     name: String,
+    #[serde(flatten)]
+    figures: Figures,
+}
+
+#[derive(Debug, Serialize)]
+struct OfBackend {
+    name: String,
+    /// Requests that wait for a place now.
+    waiting: usize,
     #[serde(flatten)]
     figures: Figures,
 }

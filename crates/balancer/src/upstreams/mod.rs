@@ -28,7 +28,7 @@ use backends::Backends;
 pub(crate) use members::SourceId;
 use members::{Member, Members};
 pub(crate) use places::TurnedAway;
-pub(crate) use published::{LiveBackend, Published, Snapshot};
+pub(crate) use published::{Lasting, LiveBackend, Published, Snapshot};
 
 /// What a source said.
 pub(crate) type Said = (SourceId, Update);

@@ -181,8 +181,14 @@ impl Snapshot {
 
     /// The requests of all backends, by their names, each once.
     pub(crate) fn requests_of_backends(&self) -> impl Iterator<Item = (&str, u64)> {
-        let lasting = self.backends.iter().map(|backend| &backend.lasting);
-        once_each(lasting.map(|lasting| (lasting.name.as_str(), lasting.requests.load(Ordering::Relaxed))))
+        self.named_backends()
+            .map(|it| (it.lasting.name.as_str(), it.lasting.requests.load(Ordering::Relaxed)))
+    }
+
+    /// All backends, each name once: what services advertise and the operator has as well, nobody takes.
+    pub(crate) fn named_backends(&self) -> impl Iterator<Item = &Arc<LiveBackend>> {
+        let mut seen = HashSet::new();
+        self.backends.iter().filter(move |backend| seen.insert(backend.lasting.name.as_str()))
     }
 }
 

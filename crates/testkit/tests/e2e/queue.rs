@@ -59,6 +59,8 @@ fn those_who_wait_are_served_in_their_order_over_all_workers() {
         wait_for_waiting(&balancer, number);
     }
     assert!(upstream.try_accept().is_none(), "one at a time");
+    let rates = Http::once(balancer.admin, "/v1/rates");
+    assert!(rates.text().contains("\"name\":\"/*\",\"waiting\":9,"), "{}", rates.text());
     for number in 1..10 {
         wire.send(ANSWER);
         let path;
