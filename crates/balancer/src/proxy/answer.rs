@@ -3,8 +3,8 @@
 use berth_http1::Body;
 use berth_pick::InFlight;
 
+use super::chosen::Chosen;
 use super::stream::Stream;
-use super::view::Chosen;
 
 /// An upstream that has begun to answer.
 #[derive(Debug)]

@@ -9,6 +9,8 @@ use berth_http1::{Body, FieldEdits, ResponseHead};
 use berth_pick::{Endpoint, InFlight};
 
 use super::answer::{AnswerBody, Answered};
+use super::candidates::Candidates;
+use super::chosen::Chosen;
 use super::client::Client;
 use super::connect;
 use super::failure::Failure;
@@ -16,7 +18,7 @@ use super::record::Record;
 use super::request::{Method, Request};
 use super::shared::Worker;
 use super::stream::Stream;
-use super::view::{Candidates, Chosen, Routed};
+use super::view::Routed;
 use super::waiting;
 use crate::routing::LiveRoute;
 use crate::telemetry::Side;

@@ -27,6 +27,8 @@ mod record;
 mod answer;
 mod asking;
 mod buffers;
+mod candidates;
+mod chosen;
 mod client;
 mod connect;
 mod deadlines;

@@ -4,9 +4,11 @@ use berth_http1::RequestHead;
 use serde::Serialize;
 
 use super::asking::Asking;
+use super::candidates::Candidates;
+use super::chosen::Chosen;
 use super::reply::Told;
 use super::request::Request;
-use super::view::{Candidates, Chosen, Routed};
+use super::view::Routed;
 use crate::routing::{Action, Fixed, Placeholder, Template};
 
 /// What is to be done with a request.

@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use berth_pick::queue::{Place, Waiting};
 
+use super::candidates::{Candidates, Offer};
+use super::chosen::Chosen;
 use super::client::Client;
 use super::failure::Failure;
 use super::record::Record;
 use super::shared::Worker;
-use super::view::{Candidates, Chosen, Offer};
 use crate::upstreams::TurnedAway;
 
 /// The next endpoint for a request, as soon as it has a place for it; none if every one was tried.

@@ -3,6 +3,7 @@
 
 mod backends;
 mod complaint;
+mod draft;
 mod members;
 mod places;
 mod published;
