@@ -84,7 +84,10 @@ async fn send_routed(
         let backend = &*routed.view.backends[place.0];
         let begun = backend.chooser.times_answers().then(Instant::now);
         record.chosen(chosen.address());
-        request.cookie = candidates.cookie(&chosen);
+        // Also where there is none: one before may have had one.
+        if backend.sticky.is_some() || request.extras().is_some() {
+            request.more().cookie = candidates.cookie(&chosen);
+        }
         let endpoint = InFlight::begin(chosen);
         let failure = match on_endpoint(worker, routed, client, request, &endpoint, record).await {
             Ok((upstream, answer)) => {
@@ -324,7 +327,8 @@ impl Wait<'_> {
         bytes: &[u8],
     ) -> Result<AnswerBody, Failure> {
         // Whoever switches has read what asked for it, to the end (RFC 9110 §7.8).
-        let was_asked = self.request.upgrade.as_ref().is_some_and(|asked| head.switches_to(asked));
+        let asked = self.request.extras().and_then(|extras| extras.upgrade.as_ref());
+        let was_asked = asked.is_some_and(|asked| head.switches_to(asked));
         if !was_asked || !self.request.upload.is_sent() {
             return Err(Failure::BadAnswer("it switches to a protocol that nobody asked for"));
         }
@@ -362,7 +366,7 @@ impl Wait<'_> {
             self.record.reports(load);
         }
         let outlet = &mut self.client.outlet;
-        let passes = self.edits.is_none() && request.cookie.is_none() && passes_unchanged(head, client);
+        let passes = self.edits.is_none() && request.cookie().is_empty() && passes_unchanged(head, client);
         let sent = if passes {
             let taken = answer.take(&bytes[length..]).map_err(Failure::BadAnswer)?;
             outlet.send(&mut self.client.stream, cx, &bytes[..length + taken])

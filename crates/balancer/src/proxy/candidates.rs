@@ -9,7 +9,7 @@ use berth_pick::queue::{Asks, Entry, Place, Queue, Waiting};
 use super::asking::Asking;
 use super::chosen::Chosen;
 use super::view::Routed;
-use crate::upstreams::{LiveBackend, TurnedAway};
+use crate::upstreams::{LiveBackend, StickyCookie, TurnedAway};
 
 /// How often the strategy is asked for an endpoint that has room.
 const MOST_TURNS: usize = 8;
@@ -148,8 +148,13 @@ impl<'a> Candidates<'a> {
     pub(crate) fn cookie(&self, chosen: &Chosen) -> Option<Box<str>> {
         let backend = &self.routed.view.backends[chosen.place().0];
         let cookie = backend.sticky.as_ref()?;
+        self.new_cookie(backend, cookie, chosen)
+    }
+
+    #[cold]
+    fn new_cookie(&self, backend: &LiveBackend, cookie: &StickyCookie, chosen: &Chosen) -> Option<Box<str>> {
         let kept = self.kept().map(|index| backend.set.endpoints()[index].key());
-        (kept != Some(chosen.key())).then(|| cookie.field(chosen).into())
+        (kept != Some(chosen.key())).then(|| cookie.field(chosen.place().1, chosen).into())
     }
 
     /// This one has failed. It may have been chosen before, of a backend further on: then those in front of that have

@@ -216,7 +216,10 @@ fn parse(client: &mut Client, worker: &Worker, bytes: &[u8]) -> Result<Option<Re
     if !rest.is_empty() {
         let taken = request.upload.begin(rest).map_err(|failure| {
             let answered = Answered::to(&head, failure.status()).because(&failure);
-            NoRequest::Answered(Box::new(Answered { line: request.line.take(), ..answered }))
+            NoRequest::Answered(Box::new(Answered {
+                line: request.extras_mut().and_then(|extras| extras.line.take()),
+                ..answered
+            }))
         })?;
         client.ahead.extend_from_slice(&rest[taken..]);
     }

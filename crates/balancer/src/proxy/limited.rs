@@ -61,7 +61,7 @@ pub(crate) fn count(worker: &Worker, client: &Client, head: &RequestHead<'_>, re
     if let Err(fields) = take(worker, client, head, request) {
         worker.cells.limited.add(1);
         let told = Told::sentence(429, "Too many requests.", head.prefers_json, fields.into_bytes());
-        request.told = Some(Box::new(told));
+        request.more().told = Some(Box::new(told));
     }
 }
 
@@ -77,7 +77,7 @@ fn take(
         let limits = view.general.per_client.filter(|_| !view.general.trusts(client.peer_address));
         let begun = counted.begin(limits.and_then(|limits| limits.max_requests));
         // First: one that waits for others to end does not count as one that came.
-        request.under_way = Some(begun.ok_or("Retry-After: 1\r\n")?);
+        request.more().under_way = Some(begun.ok_or("Retry-After: 1\r\n")?);
     }
     let Some(routed) = &request.routed else { return Ok(()) };
     let address = || sender(head, &routed.view.general, client.peer_address);

@@ -23,7 +23,7 @@ pub(crate) enum Decision {
 /// Decides what is to be done with a request.
 #[inline]
 pub(crate) fn decide(asking: &Asking, request: &mut Request) -> Decision {
-    if let Some(told) = request.told.take() {
+    if let Some(told) = request.extras_mut().and_then(|extras| extras.told.take()) {
         return Decision::Answer(told);
     }
     match request.routed.as_ref().map(|routed| (routed, &routed.route().action)) {
@@ -50,7 +50,8 @@ fn lead(asking: &Asking, request: &Request, routed: &Routed, action: &Action) ->
     let mut told = if let Action::Redirect { permanent, .. } = action {
         let target = request.upload.target();
         // An upgrade cannot be sent elsewhere, nor can the `*` of OPTIONS: no URL asks for it.
-        let may_go = request.upgrade.is_none() && target != b"*";
+        let is_upgrade = request.extras().is_some_and(|extras| extras.upgrade.is_some());
+        let may_go = !is_upgrade && target != b"*";
         match chosen.public_url().filter(|_| may_go) {
             Some(url) => redirect(*permanent, &[url.as_str().as_bytes(), target]),
             // Where a place is needed, it is asked for with the choice.
@@ -104,7 +105,7 @@ pub(crate) fn locate(request: &mut Request, head: &RequestHead<'_>, fallback_hos
         && let Action::RedirectTo { location, permanent } = &routed.route().action
     {
         let url = fill(location, head, fallback_host);
-        request.told = Some(Box::new(redirect(*permanent, &[url.as_bytes()])));
+        request.more().told = Some(Box::new(redirect(*permanent, &[url.as_bytes()])));
     }
 }
 

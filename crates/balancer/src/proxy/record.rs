@@ -101,7 +101,8 @@ impl Record {
             worker.cells.failed(failure.side());
             tracing::debug!(status, %failure, endpoint = ?self.endpoint, "request failed");
         }
-        if let (Some(line), Some(log)) = (request.line.take(), &worker.access_log) {
+        let line = request.extras_mut().and_then(|extras| extras.line.take());
+        if let (Some(line), Some(log)) = (line, &worker.access_log) {
             log.write(&AccessEntry {
                 peer: client.peer.as_str(),
                 line: Some(&line),

@@ -49,11 +49,17 @@ pub(crate) struct Request {
     pub(crate) expects_continue: bool,
     /// Whether the client would rather have an error as JSON.
     pub(crate) prefers_json: bool,
-    /// The protocols that the client would like to switch to.
-    pub(crate) upgrade: Option<Box<[u8]>>,
     pub(crate) upload: Upload,
     /// Where it goes; none if no route wants it.
     pub(crate) routed: Option<Routed>,
+    extras: Option<Box<Extras>>,
+}
+
+/// What few requests have. Apart, so that the others need not carry the room for it.
+#[derive(Debug, Default)]
+pub(crate) struct Extras {
+    /// The protocols that the client would like to switch to.
+    pub(crate) upgrade: Option<Box<[u8]>>,
     /// A field for the answer, beside those that come with it.
     pub(crate) cookie: Option<Box<str>>,
     /// What the client is told without asking anybody.
@@ -65,9 +71,28 @@ pub(crate) struct Request {
 }
 
 impl Request {
+    /// What few requests have, if this one has any of it.
+    #[inline]
+    pub(crate) fn extras(&self) -> Option<&Extras> {
+        self.extras.as_deref()
+    }
+
+    /// The same, to take something from.
+    #[inline]
+    pub(crate) fn extras_mut(&mut self) -> Option<&mut Extras> {
+        self.extras.as_deref_mut()
+    }
+
+    /// The same, to put something in.
+    #[cold]
+    pub(crate) fn more(&mut self) -> &mut Extras {
+        self.extras.get_or_insert_default()
+    }
+
     /// What the answer's head gets beside its own fields.
+    #[inline]
     pub(crate) fn cookie(&self) -> &[u8] {
-        self.cookie.as_deref().unwrap_or_default().as_bytes()
+        self.extras().and_then(|extras| extras.cookie.as_deref()).unwrap_or_default().as_bytes()
     }
 
     /// Takes from the head all that outlives the poll which parsed it. `outgoing` is the head as it goes
@@ -85,19 +110,22 @@ impl Request {
             None => Body::of(head.body),
             Some(edits) => Body::edited(head.body, &edits.fields),
         };
-        Self {
+        let mut request = Self {
             method: Method::of(head.method),
             version: head.version,
             keep_alive: head.keep_alive,
             expects_continue: head.expects_continue,
             prefers_json: head.prefers_json,
-            upgrade: head.upgrade.map(Box::from),
             upload: Upload::new(outgoing, body, most_bytes),
             routed,
-            cookie: None,
-            told: None,
-            under_way: None,
-            line,
+            extras: None,
+        };
+        if line.is_some() {
+            request.more().line = line;
         }
+        if let Some(upgrade) = head.upgrade {
+            request.more().upgrade = Some(upgrade.into());
+        }
+        request
     }
 }

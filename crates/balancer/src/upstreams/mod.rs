@@ -30,6 +30,7 @@ pub(crate) use members::SourceId;
 use members::{Member, Members};
 pub(crate) use places::TurnedAway;
 pub(crate) use published::{Lasting, LiveBackend, Published, Snapshot};
+pub(crate) use sticky::StickyCookie;
 
 /// What a source said.
 pub(crate) type Said = (SourceId, Update);

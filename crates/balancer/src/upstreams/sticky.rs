@@ -15,7 +15,9 @@ use crate::routing::{Choosing, Sticky};
 #[derive(Debug)]
 pub(crate) struct StickyCookie {
     name: String,
-    /// The places of the endpoints in the set, by value.
+    /// Of the endpoints in the set, by their places.
+    values: Vec<u64>,
+    /// Those places, by value.
     places: HashMap<u64, u32>,
 }
 
@@ -23,9 +25,10 @@ impl StickyCookie {
     /// The cookie of a backend with these endpoints, if it has one.
     pub(super) fn new(backend: &str, choosing: &Choosing, endpoints: &[Arc<Endpoint>]) -> Option<Self> {
         let Sticky::Cookie = choosing.sticky?;
-        let values = endpoints.iter().map(|endpoint| value_of(endpoint.identity()));
+        let values: Vec<u64> = endpoints.iter().map(|endpoint| value_of(endpoint.identity())).collect();
         let name = format!("berth_{:08x}", hash(0, backend.as_bytes()) >> 32);
-        Some(Self { name, places: values.zip(0..).collect() })
+        let places = values.iter().copied().zip(0..).collect();
+        Some(Self { name, values, places })
     }
 
     /// The place of the endpoint that a request's cookie names, if that may be chosen.
@@ -35,9 +38,10 @@ impl StickyCookie {
         self.places.get(&value).map(|place| *place as usize)
     }
 
-    /// The field that makes a client keep to this endpoint.
-    pub(crate) fn field(&self, endpoint: &Endpoint) -> String {
-        let (name, value) = (&self.name, value_of(endpoint.identity()));
+    /// The field that makes a client keep to this endpoint, which is at this place of the set if it is in it.
+    pub(crate) fn field(&self, place: usize, endpoint: &Endpoint) -> String {
+        let value = self.values.get(place).copied().unwrap_or_else(|| value_of(endpoint.identity()));
+        let name = &self.name;
         format!("Set-Cookie: {name}={value:016x}; Path=/; HttpOnly; SameSite=Lax\r\n")
     }
 }
