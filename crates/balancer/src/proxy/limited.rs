@@ -16,6 +16,9 @@ use super::request::Request;
 use super::shared::Worker;
 use crate::routing::{ProxySettings, RateLimit};
 
+#[cfg(test)]
+mod tests;
+
 /// Counts a connection for its client. False: it is one too many.
 pub(crate) fn count_in(worker: &Worker, client: &mut Client) -> bool {
     let view = worker.view();
@@ -124,6 +127,3 @@ fn read_address(text: &[u8]) -> Option<IpAddr> {
     let plain = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     plain.parse().ok().or_else(|| text.parse().ok().map(|address: SocketAddr| address.ip()))
 }
-
-#[cfg(test)]
-mod tests;

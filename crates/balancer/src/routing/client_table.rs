@@ -1,17 +1,24 @@
-//! What is remembered of clients for the rate limits: as much as fits into a table that never grows.
+//! What is remembered of clients for one rate limit: as much as fits into a table that never grows.
 
 use std::fmt;
 use std::hash::{BuildHasher, Hash, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-/// How many clients are remembered, over all limits: 2 MiB of slots.
-const SLOTS: usize = 1 << 17;
+#[cfg(test)]
+mod tests;
+
+/// How many clients are remembered at most: 1 MiB of slots.
+const SLOTS: usize = 1 << 16;
 
 /// In how many slots a client may be.
 const WAYS: usize = 8;
 
-/// When a client's next request would be due, had it kept to its limit's pace; in nanoseconds on the table's clock. A
+/// A part is made with the first client that belongs to it: one request never waits for all of them, and a limit that
+/// nobody asks takes no room.
+const PARTS: usize = 64;
+const SETS_PER_PART: usize = SLOTS / WAYS / PARTS;
+
+/// When a client's next request would be due, had it kept to its limit's pace; in nanoseconds on the limit's clock. A
 /// slot whose time has passed says no more than an empty one.
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
@@ -22,17 +29,17 @@ struct Slot {
 
 type Set = Mutex<[Slot; WAYS]>;
 
-/// The clients of all limits that go by clients. It is made when the first of them is asked for.
+/// The clients of one limit. Limits with different paces would push out each other's worst offenders, so none of them
+/// share a table.
 pub(super) struct ClientTable {
     /// Outsiders do not know its key, so nobody can aim at a set.
     hasher: RandomState,
-    sets: OnceLock<Box<[Set]>>,
-    numbers: AtomicU64,
+    parts: [OnceLock<Box<[Set]>>; PARTS],
 }
 
 impl Default for ClientTable {
     fn default() -> Self {
-        Self { hasher: RandomState::new(), sets: OnceLock::new(), numbers: AtomicU64::new(0) }
+        Self { hasher: RandomState::new(), parts: [const { OnceLock::new() }; PARTS] }
     }
 }
 
@@ -43,40 +50,42 @@ impl fmt::Debug for ClientTable {
 }
 
 impl ClientTable {
-    /// A number that no other limit has.
-    pub(super) fn number(&self) -> u64 {
-        self.numbers.fetch_add(1, Ordering::Relaxed)
+    /// What this client goes by.
+    pub(super) fn key(&self, client: impl Hash) -> u64 {
+        self.hasher.hash_one(client)
     }
 
-    /// What this client goes by at the limit of this number.
-    pub(super) fn key(&self, number: u64, client: impl Hash) -> u64 {
-        self.hasher.hash_one((number, client))
-    }
-
-    /// Shows what is remembered of a client, and remembers what is made of that. If its set is full, the client goes
-    /// whose time is the next to pass: so nothing is lost as long as one of them has passed.
+    /// Shows what is remembered of a client, and remembers what is made of that, if anything. If its set is full, the
+    /// client goes whose time is the next to pass: so nothing is lost as long as one of them has passed.
     pub(super) fn update<T, E>(
         &self,
         key: u64,
-        decide: impl Fn(Option<u64>) -> Result<(T, u64), E>,
+        decide: impl Fn(Option<u64>) -> Result<(T, Option<u64>), E>,
     ) -> Result<T, E> {
-        let sets = self.sets.get_or_init(|| (0..SLOTS / WAYS).map(|_| Set::default()).collect());
-        let set = &sets[key as usize % sets.len()];
         // What is in it holds, wherever somebody panicked.
-        let mut slots = set.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = self.set(key).lock().unwrap_or_else(PoisonError::into_inner);
         let own = slots.iter().position(|slot| slot.arrival_ns > 0 && slot.key == key);
         let (made, arrival_ns) = decide(own.map(|place| slots[place].arrival_ns))?;
-        let oldest = || (0..WAYS).min_by_key(|place| slots[*place].arrival_ns).unwrap_or_default();
-        let place = own.unwrap_or_else(oldest);
-        slots[place] = Slot { key, arrival_ns };
+        if let Some(arrival_ns) = arrival_ns {
+            let oldest = || (0..WAYS).min_by_key(|place| slots[*place].arrival_ns).unwrap_or_default();
+            let place = own.unwrap_or_else(oldest);
+            slots[place] = Slot { key, arrival_ns };
+        }
         Ok(made)
     }
 
-    /// How many slots there are, and how many of them are taken.
+    fn set(&self, key: u64) -> &Set {
+        let key = key as usize;
+        let part = &self.parts[key % PARTS];
+        let sets = part.get_or_init(|| (0..SETS_PER_PART).map(|_| Set::default()).collect());
+        &sets[key / PARTS % SETS_PER_PART]
+    }
+
+    /// How many slots there are room for now, and how many of them are taken.
     #[cfg(test)]
     pub(super) fn size(&self) -> (usize, usize) {
-        let sets = self.sets.get().map_or(&[][..], |sets| sets);
+        let sets = || self.parts.iter().filter_map(OnceLock::get).flat_map(|sets| sets.iter());
         let taken = |set: &Set| set.lock().unwrap().iter().filter(|slot| slot.arrival_ns > 0).count();
-        (sets.len() * WAYS, sets.iter().map(taken).sum())
+        (sets().count() * WAYS, sets().map(taken).sum())
     }
 }

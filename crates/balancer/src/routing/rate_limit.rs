@@ -4,13 +4,14 @@
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use berth_http1::RequestHead;
 use governor::clock::Clock;
 use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
-use governor::state::{InMemoryState, StateStore};
+use governor::state::StateStore;
 use governor::{Quota, RateLimiter};
 
 use super::client_of;
@@ -37,8 +38,19 @@ pub struct RateLimit {
 pub enum LimitBy {
     /// The address; of IPv6 the network of 64 bits.
     Address,
-    /// A field of the request; a request without it goes by the address.
+    /// A field of the request. A request without it, with an empty one or with several goes by the address.
     Header(String),
+}
+
+impl LimitBy {
+    /// What the request has for the field, if it goes by one. Of a field that comes twice, upstreams may read either
+    /// line.
+    fn field<'h>(&self, head: &RequestHead<'h>) -> Option<&'h [u8]> {
+        let LimitBy::Header(name) = self else { return None };
+        let mut values = head.fields(name);
+        let first = values.next().filter(|value| !value.is_empty())?;
+        values.next().is_none().then_some(first)
+    }
 }
 
 impl RateLimit {
@@ -63,108 +75,150 @@ impl Clock for Elapsed {
 #[derive(Debug)]
 pub(crate) struct Limiter<C: Clock<Instant = Nanos> = Elapsed> {
     pub(crate) limit: RateLimit,
-    memory: Memory<C>,
+    memory: Arc<Memory>,
+    gcra: Gcra<C>,
 }
 
-type Gcra<S, C> = RateLimiter<<S as StateStore>::Key, S, C, NoOpMiddleware<Nanos>>;
+type Gcra<C> = RateLimiter<Asked, Store, C, NoOpMiddleware<Nanos>>;
 
+/// What a limit remembers.
 #[derive(Debug)]
-enum Memory<C: Clock<Instant = Nanos>> {
-    /// All requests are one client's.
-    Whole(Gcra<InMemoryState, C>),
-    /// Clients are in the table, told apart by the limit's number too.
-    Clients { number: u64, table: Arc<ClientTable>, gcra: Gcra<Column, C> },
+enum Memory {
+    /// All requests are one client's; 0 before the first of them.
+    Whole(AtomicU64),
+    Clients(ClientTable),
 }
 
-/// What the table remembers for one limit. A limiter's times are told from its own beginning, the table's from one that
-/// all limits share.
+/// What a limit is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Asked {
+    /// The client, if it goes by clients.
+    key: u64,
+    /// Whether the request is counted, if it passes.
+    counts: bool,
+}
+
+/// The memory as the algorithm sees it.
 #[derive(Debug)]
-struct Column {
-    table: Arc<ClientTable>,
-    begun: Nanos,
-}
+struct Store(Arc<Memory>);
 
-impl StateStore for Column {
-    type Key = u64;
+impl StateStore for Store {
+    type Key = Asked;
 
-    fn measure_and_replace<T, F, E>(&self, key: &u64, decide: F) -> Result<T, E>
+    fn measure_and_replace<T, F, E>(&self, asked: &Asked, decide: F) -> Result<T, E>
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
-        let begun_ns = self.begun.as_u64();
-        self.table.update(*key, |arrival_ns| {
-            let (told, next) = decide(arrival_ns.map(|at_ns| Nanos::new(at_ns.saturating_sub(begun_ns))))?;
-            Ok((told, next.as_u64() + begun_ns))
-        })
+        let decide = |arrival_ns: Option<u64>| {
+            let (told, next) = decide(arrival_ns.map(Nanos::new))?;
+            Ok((told, asked.counts.then(|| next.as_u64())))
+        };
+        match &*self.0 {
+            Memory::Whole(arrival_ns) => update(arrival_ns, decide),
+            Memory::Clients(table) => table.update(asked.key, decide),
+        }
+    }
+}
+
+/// Shows what is remembered of all requests together, and remembers what is made of that, if anything.
+fn update<T, E>(
+    arrival_ns: &AtomicU64,
+    decide: impl Fn(Option<u64>) -> Result<(T, Option<u64>), E>,
+) -> Result<T, E> {
+    let mut before = arrival_ns.load(Ordering::Relaxed);
+    loop {
+        let (made, next) = decide((before > 0).then_some(before))?;
+        let Some(next) = next else { return Ok(made) };
+        match arrival_ns.compare_exchange_weak(before, next, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => return Ok(made),
+            Err(now) => before = now,
+        }
     }
 }
 
 impl<C: Clock<Instant = Nanos>> Limiter<C> {
-    fn new(limit: &RateLimit, table: &Arc<ClientTable>, clock: C) -> Self {
-        let pace = limit.pace();
+    fn new(limit: &RateLimit, clock: C) -> Self {
         // A pace is more than nothing, so there is a quota for it.
-        let quota = Quota::with_period(pace).unwrap_or(Quota::per_second(limit.requests));
-        let quota = quota.allow_burst(limit.burst);
-        let memory = match &limit.by {
-            None => Memory::Whole(RateLimiter::new(quota, InMemoryState::default(), clock)),
-            Some(_) => {
-                let column = Column { table: Arc::clone(table), begun: clock.now() };
-                let gcra = RateLimiter::new(quota, column, clock);
-                Memory::Clients { number: table.number(), table: Arc::clone(table), gcra }
-            }
-        };
-        Self { limit: limit.clone(), memory }
+        let quota = Quota::with_period(limit.pace()).unwrap_or(Quota::per_second(limit.requests));
+        let memory = Arc::new(match &limit.by {
+            None => Memory::Whole(AtomicU64::new(0)),
+            Some(_) => Memory::Clients(ClientTable::default()),
+        });
+        let store = Store(Arc::clone(&memory));
+        let gcra = RateLimiter::new(quota.allow_burst(limit.burst), store, clock);
+        Self { limit: limit.clone(), memory, gcra }
     }
 
-    /// Takes a request. `address` finds out who sent it, if that matters.
+    /// Whether a request passes, which is counted if so. `address` finds out who sent it, if that matters.
     ///
     /// # Errors
     /// It is one too many; the next one may come after so much time.
-    pub(crate) fn take(
+    fn ask(
         &self,
         head: &RequestHead<'_>,
         address: impl FnOnce() -> IpAddr,
+        counts: bool,
     ) -> Result<(), Duration> {
-        let (taken, now) = match &self.memory {
-            Memory::Whole(gcra) => (gcra.check(), gcra.clock().now()),
-            Memory::Clients { number, table, gcra } => {
-                let field = match &self.limit.by {
-                    Some(LimitBy::Header(name)) => head.field(name),
-                    Some(LimitBy::Address) | None => None,
-                };
+        let key = match &*self.memory {
+            Memory::Whole(_) => 0,
+            Memory::Clients(table) => {
+                let field = self.limit.by.as_ref().and_then(|by| by.field(head));
                 // An option hashes its kind too: a field with an address in it is nobody's address.
                 let address = field.is_none().then(|| client_of(address()));
-                (gcra.check_key(&table.key(*number, (field, address))), gcra.clock().now())
+                table.key((field, address))
             }
         };
-        taken.map_err(|until| until.wait_time_from(now))
+        let asked = self.gcra.check_key(&Asked { key, counts });
+        asked.map_err(|until| until.wait_time_from(self.gcra.clock().now()))
     }
 }
 
-/// The limits of all routes, and what they share.
-#[derive(Clone, Debug)]
+/// Takes a request, if all these limits let it pass; else it counts for none of them, unless another one came in
+/// between.
+///
+/// # Errors
+/// It is one too many for this limit; the next one may come after so much time.
+pub(super) fn take<'l, C: Clock<Instant = Nanos>>(
+    limiters: &'l [Arc<Limiter<C>>],
+    head: &RequestHead<'_>,
+    address: impl Fn() -> IpAddr,
+) -> Result<(), (&'l RateLimit, Duration)> {
+    let ask = |limiter: &'l Limiter<C>, counts| {
+        limiter.ask(head, &address, counts).map_err(|wait| (&limiter.limit, wait))
+    };
+    if limiters.len() > 1 {
+        limiters.iter().try_for_each(|limiter| ask(limiter, false))?;
+    }
+    limiters.iter().try_for_each(|limiter| ask(limiter, true))
+}
+
+/// Makes the limits of all routes.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Limiters {
-    table: Arc<ClientTable>,
     clock: Elapsed,
 }
 
 impl Default for Limiters {
     fn default() -> Self {
-        Self { table: Arc::default(), clock: Elapsed(Instant::now()) }
+        Self { clock: Elapsed(Instant::now()) }
     }
 }
 
 impl Limiters {
-    /// The limits of a route, those from `before` that are the same. Those that go by clients come first: a client that
-    /// has used up its own takes nothing from all.
-    pub(super) fn of(&self, limits: &[RateLimit], before: &[Arc<Limiter>]) -> Box<[Arc<Limiter>]> {
+    /// The limits of a route, those from `before` that are the same. Addresses come first, as nobody can make them up
+    /// at will, then fields, then the whole: what refuses a client is told rather than what refuses everybody.
+    pub(super) fn of(self, limits: &[RateLimit], before: &[Arc<Limiter>]) -> Box<[Arc<Limiter>]> {
         let mut known: Vec<&Arc<Limiter>> = before.iter().collect();
         let limiter = |limit: &RateLimit| match known.iter().position(|known| known.limit == *limit) {
             Some(place) => Arc::clone(known.remove(place)),
-            None => Arc::new(Limiter::new(limit, &self.table, self.clock)),
+            None => Arc::new(Limiter::new(limit, self.clock)),
         };
         let mut limiters: Vec<Arc<Limiter>> = limits.iter().map(limiter).collect();
-        limiters.sort_by_key(|limiter| limiter.limit.by.is_none());
+        limiters.sort_by_key(|limiter| match limiter.limit.by {
+            Some(LimitBy::Address) => 0,
+            Some(LimitBy::Header(_)) => 1,
+            None => 2,
+        });
         limiters.into()
     }
 }

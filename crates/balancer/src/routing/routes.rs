@@ -11,7 +11,7 @@ use berth_http1::{FieldEdits, RequestHead};
 use berth_route::{Ambiguous, Asked, PathPattern, Rule, Shares, Table, read_path};
 
 use super::general::{Millis, ProxySettings};
-use super::rate_limit::{Limiter, Limiters};
+use super::rate_limit::{self, Limiter, Limiters};
 use super::{Action, Policy, RateLimit, Routing, SplitKey, Target};
 
 /// The place of no backend.
@@ -58,7 +58,7 @@ pub(crate) struct LiveRoute {
     pub(crate) edits: Option<Edits>,
     /// What is changed in answers, if anything is.
     pub(crate) response_headers: Option<FieldEdits>,
-    /// How many requests it takes, what goes by clients first.
+    /// How many requests it takes, in the order in which they are asked.
     limits: Box<[Arc<Limiter>]>,
 }
 
@@ -140,7 +140,7 @@ impl Routes {
             decide_by_path,
             turns,
             totals,
-            limiters: before.limiters.clone(),
+            limiters: before.limiters,
             limits,
         }
     }
@@ -249,10 +249,7 @@ impl LiveRoute {
         head: &RequestHead<'_>,
         address: impl Fn() -> IpAddr,
     ) -> Result<(), (&RateLimit, Duration)> {
-        for limiter in &self.limits {
-            limiter.take(head, &address).map_err(|wait| (&limiter.limit, wait))?;
-        }
-        Ok(())
+        rate_limit::take(&self.limits, head, address)
     }
 
     /// The place of the backend that a request goes to. Of several it is the one whose turn it is, or the client's own;
