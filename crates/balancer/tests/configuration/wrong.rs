@@ -125,3 +125,16 @@ proptest! {
         let _ = read(&text);
     }
 }
+
+#[test]
+fn limits_that_go_by_clients_are_bounded_in_all() {
+    // Each has a table.
+    let route =
+        |number, limits: &str| format!("  - {{path: /{number}, service: a, rate_limit: [{limits}]}}\n");
+    let eight = ["{requests: 1, by: {address: true}}"; 8].join(", ");
+    let full: String = (0..32).map(|number| route(number, &eight)).collect();
+    assert!(read(&format!("routes:\n{full}{}", route(32, "{requests: 1}"))).is_ok());
+    let one_more = format!("routes:\n{full}{}", route(32, "{requests: 1}, {requests: 1, by: {header: a}}"));
+    let expected = "34:71: this is one limit with `by` too many: a file may have 256";
+    assert_eq!(said(&one_more), [expected]);
+}

@@ -116,8 +116,8 @@ pub(super) struct RouteKeys {
     #[schemars(with = "Option<SizeOrNone>")]
     pub(super) max_body: Option<Spot<String>>,
     /// How many requests the route takes, else 429: a limit, or up to 8, each of which holds.
-    #[schemars(with = "Option<OneOrMany<RateLimitKeys>>")]
-    pub(super) rate_limit: Option<OneOrMany<Spot<RateLimitKeys>>>,
+    #[schemars(with = "Option<RateLimits>")]
+    pub(super) rate_limit: Option<Spot<OneOrMany<Spot<RateLimitKeys>>>>,
     /// Not supported yet.
     #[schemars(with = "Option<Text>")]
     pub(super) docker_image: Option<Spot<Ignored>>,
@@ -268,7 +268,8 @@ pub(super) struct RateLimitKeys {
     /// How many may come at once; as many as `requests` where nothing is said.
     #[schemars(with = "Option<Count>")]
     pub(super) burst: Option<Spot<NonZeroU32>>,
-    /// Who is counted for himself. Without it all requests of the route count together.
+    /// Who is counted for himself. Without it all requests of the route count together. A file may have 256 limits
+    /// with `by`.
     pub(super) by: Option<Spot<LimitByKeys>>,
 }
 
@@ -279,7 +280,8 @@ pub(super) struct LimitByKeys {
     /// `true`: the address, of IPv6 the first 64 bits. Behind one of `trusted_proxies` it is the last one in
     /// `X-Forwarded-For` that is none of them.
     pub(super) address: Option<Spot<bool>>,
-    /// The name of a field of requests. A request without it goes by the address.
+    /// The name of a field of requests. A request without it, with an empty one, or with more than one line of it
+    /// goes by the address.
     pub(super) header: Option<Spot<String>>,
 }
 
@@ -311,6 +313,22 @@ pub(super) struct Ignored;
 impl<'de> Deserialize<'de> for Ignored {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         serde::de::IgnoredAny::deserialize(deserializer).map(|_| Self)
+    }
+}
+
+/// A limit or several, in the schema.
+struct RateLimits;
+
+impl JsonSchema for RateLimits {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "RateLimits".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let one = generator.subschema_for::<RateLimitKeys>();
+        json_schema!({ "anyOf": [one, { "type": "array", "items": one, "minItems": 1, "maxItems": 8 }] })
     }
 }
 

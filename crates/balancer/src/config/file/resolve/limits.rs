@@ -4,7 +4,7 @@ use std::time::Duration;
 use berth_route::is_token;
 
 use super::read_some;
-use crate::config::file::keys::PerClientKeys;
+use crate::config::file::keys::{FileKeys, PerClientKeys};
 use crate::config::file::problem::{Report, quoted};
 use crate::config::file::route_keys::{LimitByKeys, RateLimitKeys};
 use crate::config::file::spot::{OneOrMany, Spot};
@@ -12,6 +12,9 @@ use crate::config::{LimitBy, PerClient, RateLimit, parse_time};
 
 /// The most limits of a route.
 const MOST_LIMITS: usize = 8;
+
+/// The most limits of all routes that go by clients: each may take 1 MiB for them.
+const MOST_BY_CLIENT: usize = 256;
 
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
@@ -35,15 +38,29 @@ pub(super) fn read_per_client(
 
 /// The limits of a route.
 pub(super) fn read_rate_limits(
-    keys: Option<&OneOrMany<Spot<RateLimitKeys>>>,
+    keys: Option<&Spot<OneOrMany<Spot<RateLimitKeys>>>>,
     report: &mut Report<'_>,
 ) -> Vec<RateLimit> {
-    let limits = keys.map(|keys| keys.0.as_slice()).unwrap_or_default();
+    let Some(keys) = keys else { return Vec::new() };
+    let limits = &keys.value.0;
+    if limits.is_empty() {
+        report.error(keys.place, "`rate_limit` has no limit: leave it out if there is none");
+    }
     if let Some(one_more) = limits.get(MOST_LIMITS) {
         let message = format!("`rate_limit` has {} limits, but a route may have {MOST_LIMITS}", limits.len());
         report.error(one_more.place, message);
     }
     limits.iter().filter_map(|keys| read_rate_limit(&keys.value, report)).collect()
+}
+
+/// Whether all routes together have only so many limits as there is room for.
+pub(super) fn check_number(file: &FileKeys, report: &mut Report<'_>) {
+    let routes = file.routes.iter().flatten();
+    let limits = routes.flat_map(|route| route.rate_limit.iter().flat_map(|limits| &limits.value.0));
+    if let Some(one_more) = limits.filter_map(|limit| limit.by.as_ref()).nth(MOST_BY_CLIENT) {
+        let message = format!("this is one limit with `by` too many: a file may have {MOST_BY_CLIENT}");
+        report.error(one_more.place, message);
+    }
 }
 
 fn read_rate_limit(keys: &RateLimitKeys, report: &mut Report<'_>) -> Option<RateLimit> {

@@ -21,6 +21,7 @@ use crate::config::Loaded;
 pub(super) fn resolve(file: &FileKeys, report: &mut Report<'_>) -> Loaded {
     let options = settings::options(file, report);
     let (routes, backends) = routes::resolve(file, report);
+    limits::check_number(file, report);
     Loaded { options, routes, backends, advertised_routes: file.advertised_routes, warnings: Vec::new() }
 }
 
