@@ -87,7 +87,12 @@ pub(crate) async fn serve(worker: &Worker, client: &mut Client) {
         // Matched by reference: what is moved here would have its place twice in every connection's task.
         let mut request = next_request(client, worker).await;
         let next = match &mut request {
-            Ok(request) => exchange::run(worker, client, request).await,
+            Ok(request) => {
+                let next = exchange::run(worker, client, request).await;
+                // The connection may linger.
+                request.counts_no_more();
+                next
+            }
             Err(NoRequest::End) => return,
             Err(NoRequest::Answered(answered)) => {
                 return Box::pin(answer_here(client, worker, answered)).await;
@@ -209,7 +214,7 @@ fn parse(client: &mut Client, worker: &Worker, bytes: &[u8]) -> Result<Option<Re
     }
     let mut request = Request::new(&head, outgoing, most_bytes, routed, line);
     own::locate(&mut request, &head, fallback_host);
-    if limited::is_counted(client, &request) {
+    if limited::is_counted(worker, client, &request) {
         limited::count(worker, client, &head, &mut request);
     }
     let rest = &bytes[head.consumed..];

@@ -15,6 +15,7 @@ use super::reply::{Reply, Told};
 use super::request::Request;
 use super::shared::Worker;
 use crate::routing::{ProxySettings, RateLimit};
+use crate::telemetry::MetLimit;
 
 #[cfg(test)]
 mod tests;
@@ -38,7 +39,7 @@ pub(crate) async fn turn_away(worker: &Worker, client: &mut Client) {
         Poll::Ready(())
     })
     .await;
-    record::answered_here(worker, client, None, 429, Some("one connection too many"));
+    record::turned_away(worker, client);
     let reply = Reply {
         status: 429,
         sentence: "Too many connections.",
@@ -53,16 +54,19 @@ pub(crate) async fn turn_away(worker: &Worker, client: &mut Client) {
 
 /// Whether a request has to be counted.
 #[inline]
-pub(crate) fn is_counted(client: &Client, request: &Request) -> bool {
+pub(crate) fn is_counted(worker: &Worker, client: &Client, request: &Request) -> bool {
     let is_limited = request.routed.as_ref().is_some_and(|routed| routed.route().is_limited());
-    is_limited || client.counted.is_some()
+    is_limited || (client.counted.is_some() && worker.reading.get().most_requests)
 }
 
 /// Counts a request. If it is one too many, the client is told so.
 #[inline(never)]
 pub(crate) fn count(worker: &Worker, client: &Client, head: &RequestHead<'_>, request: &mut Request) {
-    if let Err(fields) = take(worker, client, head, request) {
-        worker.cells.limited.add(1);
+    if let Err((limit, fields)) = take(worker, client, head, request) {
+        worker.cells.limited(limit).add(1);
+        // It may take long to tell a client that reads slowly.
+        request.counts_no_more();
+        request.more().met_limit = Some(limit);
         let told = Told::sentence(429, "Too many requests.", head.prefers_json, fields.into_bytes());
         request.more().told = Some(Box::new(told));
     }
@@ -74,29 +78,34 @@ fn take(
     client: &Client,
     head: &RequestHead<'_>,
     request: &mut Request,
-) -> Result<(), String> {
-    if let Some(counted) = &client.counted {
-        let view = worker.view();
-        let limits = view.general.per_client.filter(|_| !view.general.trusts(client.peer_address));
-        let begun = counted.begin(limits.and_then(|limits| limits.max_requests));
+) -> Result<(), (MetLimit, String)> {
+    let view = worker.view();
+    let most = view.general.per_client.and_then(|limits| limits.max_requests);
+    if let (Some(counted), Some(most)) = (&client.counted, most)
+        && !view.general.trusts(client.peer_address)
+    {
         // First: one that waits for others to end does not count as one that came.
-        request.more().under_way = Some(begun.ok_or("Retry-After: 1\r\n")?);
+        let begun = counted.begin(most);
+        let refused = || (MetLimit::MaxRequests, "Retry-After: 1\r\n".to_owned());
+        request.more().under_way = Some(begun.ok_or_else(refused)?);
     }
     let Some(routed) = &request.routed else { return Ok(()) };
     let address = || sender(head, &routed.view.general, client.peer_address);
-    routed.route().take(head, address).map_err(|(limit, wait)| fields(limit, wait))
+    routed.route().take(head, address).map_err(|(limit, wait)| (MetLimit::RateLimit, fields(limit, wait)))
 }
 
-/// What the client may know of the limit that it has met, as the draft `ratelimit-headers` of the IETF has it.
+/// What the client may know of the limit that it has met, in the fields of `draft-ietf-httpapi-ratelimit-headers-06`:
+/// later revisions have others, which fewer clients read.
 fn fields(limit: &RateLimit, wait: Duration) -> String {
     let wait_s = whole_seconds(wait);
     // A window is told in whole seconds.
     let window_s = whole_seconds(limit.per);
     let window_ns = u128::from(window_s) * Duration::from_secs(1).as_nanos();
     let requests = u128::from(limit.requests.get()) * window_ns / limit.per.as_nanos().max(1);
+    let burst = if limit.burst == limit.requests { String::new() } else { format!(";burst={}", limit.burst) };
     format!(
         "Retry-After: {wait_s}\r\nRateLimit-Limit: {}\r\nRateLimit-Remaining: 0\r\nRateLimit-Reset: {wait_s}\r\n\
-         RateLimit-Policy: {requests};w={window_s}\r\n",
+         RateLimit-Policy: {requests};w={window_s}{burst}\r\n",
         limit.burst
     )
 }

@@ -77,8 +77,7 @@ pub(crate) struct Counted {
 
 impl Counted {
     /// Counts a request in, unless its client has `most` under way already.
-    pub(crate) fn begin(&self, most: Option<u32>) -> Option<UnderWay> {
-        let most = most.unwrap_or(u32::MAX);
+    pub(crate) fn begin(&self, most: u32) -> Option<UnderWay> {
         let one_more = |under_way| (under_way < most).then(|| under_way + 1);
         let begun = self.requests.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
         begun.is_ok().then(|| UnderWay(Arc::clone(&self.requests)))

@@ -8,7 +8,7 @@ use super::client::Client;
 use super::failure::Failure;
 use super::request::Request;
 use super::shared::Worker;
-use crate::telemetry::{AccessEntry, LoggedLine, Side};
+use crate::telemetry::{AccessEntry, LoggedLine, MetLimit, Side};
 
 /// What is known of a request while it runs.
 #[derive(Debug)]
@@ -101,6 +101,7 @@ impl Record {
             worker.cells.failed(failure.side());
             tracing::debug!(status, %failure, endpoint = ?self.endpoint, "request failed");
         }
+        let met_limit = request.extras().and_then(|extras| extras.met_limit).map(MetLimit::as_str);
         let line = request.extras_mut().and_then(|extras| extras.line.take());
         if let (Some(line), Some(log)) = (line, &worker.access_log) {
             log.write(&AccessEntry {
@@ -111,7 +112,9 @@ impl Record {
                 endpoint: self.endpoint,
                 took,
                 waited: self.waited,
-                failure: failure.map(|failure| failure as &dyn Display),
+                failure: failure
+                    .map(|failure| failure as &dyn Display)
+                    .or(met_limit.as_ref().map(|limit| limit as &dyn Display)),
             });
         }
     }
@@ -126,11 +129,20 @@ pub(crate) fn answered_here(
     status: u16,
     problem: Option<&str>,
 ) {
-    worker.cells.answered(status);
     if let Some(problem) = problem {
         worker.cells.failed(Side::Client);
         tracing::debug!(status, problem, peer = client.peer.as_str(), "request refused");
     }
+    note(worker, client, line, status, problem);
+}
+
+/// Tells metrics and log of a connection that is one too many. Whoever meets a limit has not failed.
+pub(crate) fn turned_away(worker: &Worker, client: &Client) {
+    note(worker, client, None, 429, Some("max_connections"));
+}
+
+fn note(worker: &Worker, client: &Client, line: Option<&LoggedLine>, status: u16, problem: Option<&str>) {
+    worker.cells.answered(status);
     if let Some(log) = &worker.access_log {
         log.write(&AccessEntry {
             peer: client.peer.as_str(),

@@ -6,7 +6,7 @@ use super::per_client::UnderWay;
 use super::reply::Told;
 use super::upload::Upload;
 use super::view::Routed;
-use crate::telemetry::LoggedLine;
+use crate::telemetry::{LoggedLine, MetLimit};
 
 /// What a method allows when an upstream connection dies (RFC 9110 §9.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +66,8 @@ pub(crate) struct Extras {
     pub(crate) told: Option<Box<Told>>,
     /// Counts it for its client; none where nothing is limited by that.
     pub(crate) under_way: Option<UnderWay>,
+    /// The limit for which it is one too many.
+    pub(crate) met_limit: Option<MetLimit>,
     /// What the access log tells of it; none when there is no log.
     pub(crate) line: Option<Box<LoggedLine>>,
 }
@@ -87,6 +89,14 @@ impl Request {
     #[cold]
     pub(crate) fn more(&mut self) -> &mut Extras {
         self.extras.get_or_insert_default()
+    }
+
+    /// It does not count for its client any more.
+    #[inline]
+    pub(crate) fn counts_no_more(&mut self) {
+        if let Some(extras) = self.extras_mut() {
+            extras.under_way = None;
+        }
     }
 
     /// What the answer's head gets beside its own fields.

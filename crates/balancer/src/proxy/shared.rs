@@ -53,6 +53,8 @@ pub(crate) struct Worker {
     pub(crate) clients: Arc<Clients>,
     /// Connections that are one too many, and stay until they have been told.
     pub(crate) turned_away: Cell<usize>,
+    /// How many of these there may be.
+    pub(crate) most_turned_away: usize,
     /// How many files it may have open.
     descriptors: usize,
     /// When a failed handshake was last warned of.
@@ -79,13 +81,16 @@ pub(crate) struct Reading {
     pub(crate) idle: Millis,
     /// Whether clients have limits of their own.
     pub(crate) per_client: bool,
+    /// Whether one of these is for requests under way.
+    pub(crate) most_requests: bool,
 }
 
 impl Reading {
     fn of(view: &View) -> Self {
         let general = &view.general;
         let (head, idle) = (general.timeouts.head.into(), general.timeouts.idle.into());
-        Self { limits: general.limits, head, idle, per_client: general.per_client.is_some() }
+        let most_requests = general.per_client.is_some_and(|limits| limits.max_requests.is_some());
+        Self { limits: general.limits, head, idle, per_client: general.per_client.is_some(), most_requests }
     }
 }
 
@@ -95,6 +100,7 @@ impl Worker {
         cells: Arc<Cells>,
         access_log: Option<WorkerLog>,
         clients: Arc<Clients>,
+        most_turned_away: usize,
         descriptors: usize,
     ) -> Self {
         let view = Rc::new(Viewed::of(published.current()));
@@ -112,6 +118,7 @@ impl Worker {
             connections: Cell::new(0),
             clients,
             turned_away: Cell::new(0),
+            most_turned_away,
             descriptors,
             warned_ms: Cell::default(),
             ended: Notify::new(),

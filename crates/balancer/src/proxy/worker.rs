@@ -27,9 +27,10 @@ use crate::upstreams::Published;
 /// Newcomers try again after a second, so it is less than that.
 const RETIRING_TICKS: usize = 2;
 
-/// Connections of a worker that are told at once why they are turned away. Beyond that they are reset: each takes a
-/// descriptor for a second or so.
+/// Connections of a worker that are told at once why they are turned away. Beyond that they are reset: each takes the
+/// place of another client for a second or so, which a part of all places at most may be.
 const MOST_TURNED_AWAY: usize = 100;
+const TURNED_AWAY_PART: usize = 8;
 
 /// A listener that takes the place of the present one, and whom to tell that it has.
 pub(crate) type NextListener = (TcpListener, oneshot::Sender<()>);
@@ -70,6 +71,7 @@ async fn serve(start: Start) -> io::Result<()> {
         start.cells,
         start.access_log,
         start.clients,
+        MOST_TURNED_AWAY.min(start.most_connections / TURNED_AWAY_PART),
         start.descriptors,
     ));
     spawn_local(tick(Rc::clone(&worker), start.ticks));
@@ -239,7 +241,7 @@ fn admit(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
 fn turn_away(mut client: Client, guard: Admitted) {
     let worker = &guard.0;
     worker.cells.connections_limited.add(1);
-    if worker.turned_away.get() >= MOST_TURNED_AWAY {
+    if worker.turned_away.get() >= worker.most_turned_away {
         client.abort();
         drop(client);
         return drop(guard);

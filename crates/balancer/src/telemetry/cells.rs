@@ -34,6 +34,25 @@ pub(crate) enum Side {
     Nobody,
 }
 
+/// A limit that a request has met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MetLimit {
+    RateLimit,
+    MaxRequests,
+}
+
+impl MetLimit {
+    pub(crate) const ALL: [Self; 2] = [MetLimit::RateLimit, MetLimit::MaxRequests];
+
+    /// The key that sets it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            MetLimit::RateLimit => "rate_limit",
+            MetLimit::MaxRequests => "max_requests",
+        }
+    }
+}
+
 /// The counters of one worker.
 #[derive(Debug, Default)]
 #[repr(align(128))]
@@ -54,8 +73,8 @@ pub(crate) struct Cells {
     pub(crate) connect_failed: Cell,
     /// Requests sent again to another endpoint.
     pub(crate) resent: Cell,
-    /// Requests that were one too many.
-    pub(crate) limited: Cell,
+    /// Requests that were one too many, by the limit.
+    limited: [Cell; MetLimit::ALL.len()],
     /// Idle upstream connections that turned out closed.
     pub(crate) stale: Cell,
     /// Exchanges that failed on the upstream's side.
@@ -88,6 +107,11 @@ impl Cells {
             Side::Nobody => &self.unserved,
         };
         cell.add(1);
+    }
+
+    /// Requests that have met this limit.
+    pub(crate) fn limited(&self, limit: MetLimit) -> &Cell {
+        &self.limited[limit as usize]
     }
 
     /// Notes how long an exchange took.

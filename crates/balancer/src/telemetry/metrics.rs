@@ -9,7 +9,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use super::cells::Cell;
+use super::cells::{Cell, MetLimit};
 use super::{Cells, queues};
 use crate::buckets::LATENCY_BOUNDS_US;
 use crate::upstreams::Published;
@@ -57,8 +57,9 @@ impl Collector for Workers {
         self.plain(&mut encoder, "connects_failed", "Upstream connections that did not come about", refused)?;
         let resent = self.sum(|cells| &cells.resent);
         self.plain(&mut encoder, "requests_resent", "Requests sent again to another endpoint", resent)?;
-        let limited = self.sum(|cells| &cells.limited);
-        self.plain(&mut encoder, "requests_limited", "Requests that were one too many for a limit", limited)?;
+        let limited =
+            MetLimit::ALL.map(|limit| ([("limit", limit.as_str())], self.sum(|cells| cells.limited(limit))));
+        counters(&mut encoder, "requests_limited", "Requests that were one too many for a limit", &limited)?;
         let stale = self.sum(|cells| &cells.stale);
         self.plain(
             &mut encoder,

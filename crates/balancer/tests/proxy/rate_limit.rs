@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use berth_balancer::config::{Action, Fixed, LimitBy, Placeholder, RateLimit, Route, Settings, Template};
 use berth_balancer::{AccessFormat, AccessTarget};
-use berth_testkit::{Answer, SteadyUpstream};
+use berth_testkit::{Answer, Http, SteadyUpstream, Wire};
 use serde_json::Value;
 
 use crate::harness::{Balancer, get};
@@ -70,7 +70,8 @@ fn one_too_many_is_told_and_the_connection_goes_on() {
     assert!(client.wire.read_head().starts_with("HTTP/1.1 429 "));
     assert_eq!(client.get("/free").status, 200);
     assert_eq!(upstream.requests(), 3);
-    balancer.wait_for_metric("requests_limited_total", 3.0);
+    balancer.wait_for_metric("requests_limited_total{limit=\"rate_limit\"}", 3.0);
+    balancer.wait_for_metric("requests_limited_total{limit=\"max_requests\"}", 0.0);
     balancer.wait_for_metric("answers_total{status=\"4xx\"}", 3.0);
     balancer.wait_for_metric("failures_total", 0.0);
 }
@@ -120,6 +121,30 @@ fn who_has_used_up_his_own_takes_nothing_from_all() {
     assert_eq!(statuses(&balancer, 1, "X-Key: a\r\n"), [200]);
     assert_eq!(statuses(&balancer, 1, "X-Key: b\r\n"), [200]);
     assert_eq!(statuses(&balancer, 1, "X-Key: c\r\n"), [429], "all together have had three");
+}
+
+#[test]
+fn nobody_uses_up_what_is_another_ones() {
+    let upstream = SteadyUpstream::saying("x");
+    let limits = [at_once(3, by_header("X-Tenant")), at_once(1, Some(LimitBy::Address))];
+    let balancer = Balancer::start(limited(upstream.address(), &limits));
+    let ask = |from: u8, fields: &str| {
+        let mut client = Http { wire: Wire::connect_from([127, 0, 0, from].into(), balancer.address) };
+        client.send("GET", "/", fields, b"").status
+    };
+    let victim = "X-Tenant: victim\r\n";
+    assert_eq!([(); 5].map(|()| ask(8, victim)), [200, 429, 429, 429, 429]);
+    assert_eq!([7, 6, 5].map(|from| ask(from, victim)), [200, 200, 429]);
+}
+
+#[test]
+fn a_field_that_comes_twice_makes_nobody_another_client() {
+    let upstream = SteadyUpstream::saying("x");
+    let balancer = Balancer::start(limited(upstream.address(), &[at_once(1, by_header("X-Key"))]));
+    assert_eq!(statuses(&balancer, 1, "X-Key: made-up-1\r\nX-Key: a\r\n"), [200]);
+    assert_eq!(statuses(&balancer, 1, "X-Key: made-up-2\r\nX-Key: a\r\n"), [429]);
+    assert_eq!(statuses(&balancer, 1, "X-Key:\r\n"), [429]);
+    assert_eq!(statuses(&balancer, 1, "X-Key: a\r\n"), [200]);
 }
 
 #[test]
@@ -205,4 +230,5 @@ fn refusals_are_in_the_access_log() {
     let text = std::fs::read_to_string(path).unwrap();
     let line: Value = serde_json::from_str(text.lines().nth(1).unwrap()).unwrap();
     assert_eq!((&line["status"], &line["bytes"]), (&429.into(), &19.into()), "{line}");
+    assert_eq!(line["failure"], "rate_limit");
 }

@@ -44,7 +44,7 @@ fn a_refusal_says_when_to_come_again_and_the_connection_goes_on() {
     assert!(number("Retry-After").is_some_and(|wait_s| (1..=3600).contains(&wait_s)), "{}", answer.head);
     assert_eq!(number("RateLimit-Reset"), number("Retry-After"));
     assert_eq!(client.get("/free").text(), "free");
-    assert_eq!(balancer.metric("balancer_requests_limited_total "), Some(1.0));
+    assert_eq!(balancer.metric("balancer_requests_limited_total{limit=\"rate_limit\"} "), Some(1.0));
     assert_eq!(upstream.requests(), 2);
 }
 

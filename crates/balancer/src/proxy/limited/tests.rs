@@ -15,9 +15,10 @@ fn limit(requests: u32, per: Duration, burst: u32) -> RateLimit {
 fn the_fields_of_a_refusal() {
     let second = Duration::from_secs(1);
     for (limit, wait, policy, expected) in [
-        (limit(100, second, 50), second, "100;w=1", (1, 50)),
+        (limit(100, second, 50), second, "100;w=1;burst=50", (1, 50)),
         (limit(10, second * 60, 10), Duration::from_millis(5001), "10;w=60", (6, 10)),
         (limit(1, second * 86_400, 1), Duration::from_nanos(1), "1;w=86400", (1, 1)),
+        (limit(1, second * 86_400, 365), second * 60, "1;w=86400;burst=365", (60, 365)),
         (limit(10, second / 2, 10), Duration::from_millis(50), "20;w=1", (1, 10)),
         (limit(10, second * 3 / 2, 10), Duration::ZERO, "13;w=2", (1, 10)),
     ] {

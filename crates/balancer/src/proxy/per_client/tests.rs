@@ -34,16 +34,16 @@ fn requests_are_counted_over_all_connections() {
     let clients = Arc::<Clients>::default();
     let [first, second] = [(); 2].map(|()| clients.admit(address("10.0.0.1"), None).unwrap());
     let other = clients.admit(address("10.0.0.2"), None).unwrap();
-    let one = first.begin(Some(1)).unwrap();
-    assert!(second.begin(Some(1)).is_none() && other.begin(Some(1)).is_some());
+    let one = first.begin(1).unwrap();
+    assert!(second.begin(1).is_none() && other.begin(1).is_some());
     drop(first);
-    assert!(second.begin(Some(1)).is_none(), "a request outlives what is known of its connection");
+    assert!(second.begin(1).is_none(), "a request outlives what is known of its connection");
     drop(one);
-    assert!(second.begin(Some(1)).is_some());
-    let unbounded: Vec<UnderWay> = (0..10).map(|_| second.begin(None).unwrap()).collect();
-    assert!(second.begin(Some(10)).is_none() && second.begin(Some(11)).is_some());
+    assert!(second.begin(1).is_some());
+    let unbounded: Vec<UnderWay> = (0..10).map(|_| second.begin(u32::MAX).unwrap()).collect();
+    assert!(second.begin(10).is_none() && second.begin(11).is_some());
     drop(unbounded);
-    assert!(second.begin(Some(1)).is_some());
+    assert!(second.begin(1).is_some());
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn a_panic_counts_out() {
     let held = Arc::clone(&clients);
     let panics = std::thread::spawn(move || {
         let counted = held.admit(address("10.0.0.1"), Some(1)).unwrap();
-        let _under_way = counted.begin(Some(1)).unwrap();
+        let _under_way = counted.begin(1).unwrap();
         panic!("as a task may");
     });
     assert!(panics.join().is_err());
@@ -69,7 +69,7 @@ fn threads_never_have_more_than_they_may() {
             scope.spawn(|| {
                 for _ in 0..2000 {
                     let Some(counted) = clients.admit(address("10.0.0.1"), Some(3)) else { continue };
-                    if let Some(under_way) = counted.begin(Some(2)) {
+                    if let Some(under_way) = counted.begin(2) {
                         most_seen.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                         now.fetch_sub(1, Ordering::SeqCst);
                         drop(under_way);
