@@ -79,19 +79,23 @@ fn take(
     head: &RequestHead<'_>,
     request: &mut Request,
 ) -> Result<(), (MetLimit, String)> {
-    let view = worker.view();
-    let most = view.general.per_client.and_then(|limits| limits.max_requests);
-    if let (Some(counted), Some(most)) = (&client.counted, most)
-        && !view.general.trusts(client.peer_address)
+    // First: one that waits for others to end does not count as one that came.
+    if let Some(counted) = &client.counted
+        && let Some(most) = most_requests(worker, client)
     {
-        // First: one that waits for others to end does not count as one that came.
-        let begun = counted.begin(most);
         let refused = || (MetLimit::MaxRequests, "Retry-After: 1\r\n".to_owned());
-        request.more().under_way = Some(begun.ok_or_else(refused)?);
+        request.more().under_way = Some(counted.begin(most).ok_or_else(refused)?);
     }
     let Some(routed) = &request.routed else { return Ok(()) };
     let address = || sender(head, &routed.view.general, client.peer_address);
     routed.route().take(head, address).map_err(|(limit, wait)| (MetLimit::RateLimit, fields(limit, wait)))
+}
+
+/// How many requests a client may have under way now. It may have become trusted since it came.
+fn most_requests(worker: &Worker, client: &Client) -> Option<u32> {
+    let view = worker.view();
+    let limits = view.general.per_client.filter(|_| !view.general.trusts(client.peer_address));
+    limits.and_then(|limits| limits.max_requests)
 }
 
 /// What the client may know of the limit that it has met, in the fields of `draft-ietf-httpapi-ratelimit-headers-06`:

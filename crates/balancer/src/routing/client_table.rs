@@ -34,12 +34,12 @@ type Set = Mutex<[Slot; WAYS]>;
 pub(super) struct ClientTable {
     /// Outsiders do not know its key, so nobody can aim at a set.
     hasher: RandomState,
-    parts: [OnceLock<Box<[Set]>>; PARTS],
+    parts: Box<[OnceLock<Box<[Set]>>]>,
 }
 
 impl Default for ClientTable {
     fn default() -> Self {
-        Self { hasher: RandomState::new(), parts: [const { OnceLock::new() }; PARTS] }
+        Self { hasher: RandomState::new(), parts: (0..PARTS).map(|_| OnceLock::new()).collect() }
     }
 }
 
