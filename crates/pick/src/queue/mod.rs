@@ -19,7 +19,7 @@ use seats::Seats;
 pub struct Limits {
     /// Requests at each endpoint at once.
     pub in_flight: Option<u32>,
-    /// Requests at all endpoints at once; more are turned away.
+    /// Requests at all endpoints at once. More wait if they would at a full endpoint, else they are turned away.
     pub connections: Option<u32>,
     /// Requests that may wait.
     pub length: usize,
@@ -36,6 +36,8 @@ pub struct Asks<'a> {
     pub wish: Option<u64>,
     /// The keys of endpoints that it has failed at.
     pub tried: &'a [u64],
+    /// Whether it would rather have nothing than wait.
+    pub hurries: bool,
 }
 
 /// What a request gets.
@@ -47,7 +49,7 @@ pub enum Entered {
     Waits,
     /// There is no endpoint that it has not failed at.
     Nobody,
-    /// The queue is full.
+    /// There is no place at once, and the queue is full or it does not want to wait.
     QueueFull,
     /// All connections are in use.
     TooMany,
@@ -75,7 +77,7 @@ pub struct Queue<W> {
     waiting: usize,
     /// What those who waited have got, until they take it: a place, or the news that there is nobody for them.
     answered: HashMap<u64, Option<Arc<Endpoint>>>,
-    /// Whether somebody was not given a free place because all connections were in use.
+    /// Whether somebody may be waiting for any connection, and not for a place that is taken.
     is_capped: bool,
 }
 
@@ -142,11 +144,13 @@ impl<W> Queue<W> {
         if self.has_nobody_for(asks.tried) {
             return Entered::Nobody;
         }
-        if self.is_at_cap() {
+        let is_at_cap = self.is_at_cap();
+        if is_at_cap && is_new && self.limits.in_flight.is_none() {
             return Entered::TooMany;
         }
-        let wish = asks.wish.filter(|wish| self.seats.is_eligible(*wish));
+        let wish = asks.wish.filter(|wish| self.seats.is_eligible(*wish) && !asks.tried.contains(wish));
         let key = match wish {
+            _ if is_at_cap => None,
             Some(wish) => self.has_room(wish).then_some(wish),
             None => self.choose(asks.tried, choose),
         };
@@ -154,7 +158,7 @@ impl<W> Queue<W> {
             return Entered::Place(endpoint);
         }
         // One that was let in before is not sent away for those who came after it.
-        if is_new && self.waiting >= self.limits.length {
+        if asks.hurries || (is_new && self.waiting >= self.limits.length) {
             return Entered::QueueFull;
         }
         let line = match wish {
@@ -163,6 +167,7 @@ impl<W> Queue<W> {
         };
         line.insert(order, Waiter { wake: wake(), tried: asks.tried.to_vec() });
         self.waiting += 1;
+        self.is_capped |= is_at_cap;
         Entered::Waits
     }
 
@@ -174,7 +179,7 @@ impl<W> Queue<W> {
     /// One who had a place at this endpoint has left. Returns who is to be woken: mostly the one who has it now.
     pub fn leave(&mut self, key: u64) -> Vec<W> {
         self.seats.leave(key);
-        if std::mem::take(&mut self.is_capped) {
+        if self.is_capped {
             return self.settle();
         }
         self.grant(key).into_iter().collect()
@@ -242,20 +247,26 @@ impl<W> Queue<W> {
         lost.into_iter().filter_map(turn).collect()
     }
 
-    /// Gives away all free places that somebody waits for, one at each endpoint and then the next.
+    /// Gives away all free places that somebody waits for.
     fn settle(&mut self) -> Vec<W> {
-        self.is_capped = false;
         let mut woken = Vec::new();
-        let mut roomy = self.seats.roomy().to_vec();
-        while self.waiting > 0 && !roomy.is_empty() {
-            roomy.retain(|key| {
-                let granted = self.grant(*key);
-                let goes_on = granted.is_some();
-                woken.extend(granted);
-                goes_on
-            });
+        while !self.is_at_cap()
+            && let Some((order, key)) = self.first_with_a_place()
+        {
+            woken.extend(self.give(order, key));
         }
+        self.is_capped = self.waiting > 0 && self.is_at_cap();
         woken
+    }
+
+    /// The first of all who wait for whom there is a place, and where.
+    fn first_with_a_place(&self) -> Option<(u64, u64)> {
+        let mut anyone = self.anyone.iter();
+        let anyone =
+            anyone.find_map(|(order, waiter)| Some((*order, self.seats.any(&waiter.tried, *order)?)));
+        let roomy = self.loyal.iter().filter(|(key, _)| self.has_room(**key));
+        let loyal = roomy.filter_map(|(key, line)| Some((*line.keys().next()?, *key)));
+        anyone.into_iter().chain(loyal).min()
     }
 
     /// Gives a place at this endpoint, if there is one, to the first of those who wait for it.
@@ -263,23 +274,20 @@ impl<W> Queue<W> {
         if self.waiting == 0 || !self.has_room(key) {
             return None;
         }
-        let anyone = self.anyone.iter().find(|(_, waiter)| !waiter.tried.contains(&key));
-        let anyone = anyone.map(|(order, _)| *order);
+        let mut anyone = self.anyone.iter();
+        let anyone = anyone.find(|(_, waiter)| !waiter.tried.contains(&key)).map(|(order, _)| *order);
         let loyal = self.loyal.get(&key).and_then(|line| line.keys().next().copied());
         let first = anyone.into_iter().chain(loyal).min()?;
-        if self.is_at_cap() {
-            self.is_capped = true;
-            return None;
-        }
-        let waiter = if anyone == Some(first) {
-            self.anyone.remove(&first)?
-        } else {
-            let waiter = self.loyal.get_mut(&key)?.remove(&first)?;
-            self.forget_line(key);
-            waiter
-        };
+        self.give(first, key)
+    }
+
+    /// Gives one who waits a place at this endpoint.
+    fn give(&mut self, order: u64, key: u64) -> Option<W> {
+        let loyal = self.loyal.get_mut(&key).and_then(|line| line.remove(&order));
+        let waiter = loyal.or_else(|| self.anyone.remove(&order))?;
+        self.forget_line(key);
         self.waiting -= 1;
-        self.answered.insert(first, self.seats.take(key));
+        self.answered.insert(order, self.seats.take(key));
         Some(waiter.wake)
     }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Poll, Wake, Waker};
+use std::time::{Duration, Instant};
 
 use berth_pick::queue::{Asks, Entered, Entry, Gate, Limits, Queue};
 use berth_pick::{Chance, Endpoint};
@@ -17,7 +18,7 @@ fn endpoints(numbers: &BTreeSet<u16>, site: &mut Site) -> Vec<Arc<Endpoint>> {
 }
 
 /// One who waits.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Waits {
     wish: Option<u64>,
     /// The same, until that endpoint leaves.
@@ -33,6 +34,8 @@ struct Record {
     eligible: BTreeSet<u64>,
     placed: BTreeMap<u64, u64>,
     waiting: BTreeMap<u64, Waits>,
+    /// What everybody asked for.
+    asked: BTreeMap<u64, Waits>,
     /// Those who lose patience in the moment in which they are served.
     impatient: Chance,
     arrived: u64,
@@ -47,6 +50,7 @@ impl Record {
             eligible: BTreeSet::new(),
             placed: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            asked: BTreeMap::new(),
             impatient: Chance::new(entropy),
             arrived: 0,
         }
@@ -58,6 +62,12 @@ impl Record {
 
     fn takes(&self, waits: &Waits, key: u64) -> bool {
         !waits.tried.contains(&key) && waits.loyal_to.is_none_or(|wish| wish == key)
+    }
+
+    /// Whether there is a place for one who waits, but for the connections.
+    fn has_a_place(&self, waits: &Waits) -> bool {
+        let is_free = |key: &u64| self.limits.in_flight.is_none_or(|most| self.at(*key) < most as usize);
+        self.eligible.iter().any(|key| is_free(key) && self.takes(waits, *key))
     }
 
     fn place(&mut self, order: u64, key: u64) {
@@ -86,6 +96,10 @@ impl Record {
                     let key = endpoint.key();
                     let passed = self.waiting.range(..order).find(|(_, other)| self.takes(other, key));
                     assert!(passed.is_none(), "{order} overtakes {passed:?} at {key}");
+                    let is_capped = self.limits.connections.is_some();
+                    let passed =
+                        self.waiting.range(..order).find(|(_, it)| is_capped && self.has_a_place(it));
+                    assert!(passed.is_none(), "{order} takes the connection of {passed:?}");
                     assert!(self.takes(&waits, key));
                     self.place(order, key);
                 }
@@ -95,15 +109,16 @@ impl Record {
     }
 
     fn arrive(&mut self, again: Option<u64>, wish: Option<u64>, tried: Vec<u64>) {
-        let mut asks = Asks { order: again, wish, tried: &tried };
+        let mut asks = Asks { order: again, wish, tried: &tried, hurries: false };
         let choice = self.site.choose(&[]).map(|index| self.site.set.endpoints()[index].key());
         // The ticket is known only afterwards, to the waker as well.
         self.arrived += u64::from(again.is_none());
         let order = again.unwrap_or(self.arrived);
         let entered = self.queue.enter(&mut asks, |_| choice, || order);
         assert_eq!(asks.order, Some(order));
-        let loyal_to = wish.filter(|wish| self.eligible.contains(wish));
+        let loyal_to = wish.filter(|wish| self.eligible.contains(wish) && !tried.contains(wish));
         let waits = Waits { wish, loyal_to, tried };
+        self.asked.insert(order, waits.clone());
         match entered {
             Entered::Place(endpoint) => {
                 assert!(self.takes(&waits, endpoint.key()));
@@ -118,7 +133,10 @@ impl Record {
                 assert!(!self.eligible.is_empty() || !self.limits.holds_when_empty);
             }
             Entered::QueueFull => assert!(again.is_none() && self.waiting.len() >= self.limits.length),
-            Entered::TooMany => assert!(self.placed.len() >= self.limits.connections.unwrap() as usize),
+            Entered::TooMany => {
+                assert!(again.is_none() && self.limits.in_flight.is_none());
+                assert!(self.placed.len() >= self.limits.connections.unwrap() as usize);
+            }
         }
     }
 
@@ -141,10 +159,21 @@ impl Record {
                 let wish = wish.and_then(|wish| self.eligible.iter().nth(usize::from(wish)).copied());
                 self.arrive(None, wish, Vec::new());
             }
+            Event::Hurries => {
+                let mut asks = Asks { hurries: true, ..Asks::default() };
+                let entered = self.queue.enter(&mut asks, |_| None, || panic!("it does not wait"));
+                self.arrived += 1;
+                if let Entered::Place(endpoint) = entered {
+                    self.asked.insert(self.arrived, Waits::default());
+                    self.place(self.arrived, endpoint.key());
+                }
+            }
             Event::Leaves(nth) => drop(self.leave(nth)),
             Event::FailsAndComesBack(nth) => {
                 if let Some((order, key)) = self.leave(nth) {
-                    self.arrive(Some(order), None, vec![key]);
+                    let Waits { wish, mut tried, .. } = self.asked[&order].clone();
+                    tried.push(key);
+                    self.arrive(Some(order), wish, tried);
                 }
             }
             Event::GivesUp(nth) => {
@@ -194,6 +223,7 @@ enum Event {
     Arrives { wish: Option<u8> },
     Leaves(usize),
     FailsAndComesBack(usize),
+    Hurries,
     GivesUp(usize),
     Arranged(BTreeSet<u16>),
     Limited(Limits),
@@ -218,6 +248,7 @@ fn event() -> impl Strategy<Value = Event> {
         5 => any_of.clone().prop_map(Event::Leaves),
         2 => any_of.clone().prop_map(Event::FailsAndComesBack),
         1 => any_of.prop_map(Event::GivesUp),
+        1 => Just(Event::Hurries),
         1 => proptest::collection::btree_set(0_u16..4, 0..4).prop_map(Event::Arranged),
         1 => limits().prop_map(Event::Limited),
     ]
@@ -290,8 +321,12 @@ fn threads_share_a_gate() {
                                     waited.fetch_add(1, Ordering::Relaxed);
                                     break place.expect("there is somebody");
                                 }
-                                // Whoever is never woken stays here.
-                                Poll::Pending => std::thread::park(),
+                                Poll::Pending => {
+                                    let patience = Duration::from_secs(30);
+                                    let begun = Instant::now();
+                                    std::thread::park_timeout(patience);
+                                    assert!(begun.elapsed() < patience, "nobody woke it");
+                                }
                             }
                         },
                         other => panic!("{other:?}"),
