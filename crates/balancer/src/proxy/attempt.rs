@@ -62,12 +62,9 @@ async fn send_routed(
     let mut candidates = Candidates::of(routed);
     let (mut tried, mut unanswered, mut resending, mut distrusted) = (false, 0, false, false);
     loop {
-        let chosen = match first.take() {
-            None if candidates.backend().is_limited => {
-                Box::pin(waiting::place(worker, client, &mut candidates, record)).await?
-            }
-            None => candidates.next(&worker.asking),
-            first => first,
+        let chosen = match first.take().or_else(|| candidates.at_once(&worker.asking)) {
+            None => Box::pin(waiting::place(worker, client, &mut candidates, record)).await?,
+            chosen => chosen,
         };
         let Some(chosen) = chosen else {
             return Err(match (!tried, unanswered) {

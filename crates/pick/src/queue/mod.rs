@@ -111,25 +111,21 @@ impl<W> Queue<W> {
         self.seats.has_room(key)
     }
 
-    /// Goes by other limits from now on. Returns who is to be woken.
-    pub fn limit(&mut self, limits: Limits) -> Vec<W> {
+    /// These limits hold and these endpoints may be chosen from now on. Returns who is to be woken.
+    pub fn arrange(&mut self, limits: Limits, endpoints: &[Arc<Endpoint>]) -> Vec<W> {
         self.limits = limits;
-        self.seats.limit(limits.in_flight);
-        self.go_on()
-    }
-
-    /// These endpoints may be chosen from now on. Returns who is to be woken.
-    pub fn arrange(&mut self, endpoints: &[Arc<Endpoint>]) -> Vec<W> {
-        self.seats.arrange(endpoints);
+        self.seats.arrange(limits.in_flight, endpoints);
         let seats = &self.seats;
         for (_, line) in self.loyal.extract_if(|key, _| !seats.is_eligible(*key)) {
             self.anyone.extend(line);
         }
-        self.go_on()
+        let mut woken = self.turn_away();
+        woken.extend(self.settle());
+        woken
     }
 
-    /// A request comes. `choose` names an endpoint that has room; if it does not, any will do. `order` of what it asks
-    /// is filled in, and if it has to wait, that is the number of its ticket.
+    /// A request comes. `choose` names an endpoint that has room; if it does not, any will do. If it gets one, or has to wait for one,
+    /// it has its number in `order` from then on.
     pub fn enter(
         &mut self,
         asks: &mut Asks<'_>,
@@ -137,10 +133,6 @@ impl<W> Queue<W> {
         wake: impl FnOnce() -> W,
     ) -> Entered {
         let is_new = asks.order.is_none();
-        let order = *asks.order.get_or_insert_with(|| {
-            self.arrived += 1;
-            self.arrived
-        });
         if self.has_nobody_for(asks.tried) {
             return Entered::Nobody;
         }
@@ -155,12 +147,14 @@ impl<W> Queue<W> {
             None => self.choose(asks.tried, choose),
         };
         if let Some(endpoint) = key.and_then(|key| self.seats.take(key)) {
+            self.number(asks);
             return Entered::Place(endpoint);
         }
         // One that was let in before is not sent away for those who came after it.
         if asks.hurries || (is_new && self.waiting >= self.limits.length) {
             return Entered::QueueFull;
         }
+        let order = self.number(asks);
         let line = match wish {
             Some(wish) => self.loyal.entry(wish).or_default(),
             None => &mut self.anyone,
@@ -202,6 +196,14 @@ impl<W> Queue<W> {
         Vec::new()
     }
 
+    /// Its number, from now on.
+    fn number(&mut self, asks: &mut Asks<'_>) -> u64 {
+        *asks.order.get_or_insert_with(|| {
+            self.arrived += 1;
+            self.arrived
+        })
+    }
+
     fn is_at_cap(&self) -> bool {
         self.limits.connections.is_some_and(|most| self.seats.taken() >= most as usize)
     }
@@ -220,13 +222,6 @@ impl<W> Queue<W> {
         choose(self)
             .filter(|key| self.has_room(*key) && !tried.contains(key))
             .or_else(|| self.seats.any(tried, self.arrived))
-    }
-
-    /// After a change everybody gets what there is for him now.
-    fn go_on(&mut self) -> Vec<W> {
-        let mut woken = self.turn_away();
-        woken.extend(self.settle());
-        woken
     }
 
     /// Tells those for whom there is nobody left.

@@ -64,12 +64,6 @@ impl Record {
         !waits.tried.contains(&key) && waits.loyal_to.is_none_or(|wish| wish == key)
     }
 
-    /// Whether there is a place for one who waits, but for the connections.
-    fn has_a_place(&self, waits: &Waits) -> bool {
-        let is_free = |key: &u64| self.limits.in_flight.is_none_or(|most| self.at(*key) < most as usize);
-        self.eligible.iter().any(|key| is_free(key) && self.takes(waits, *key))
-    }
-
     fn place(&mut self, order: u64, key: u64) {
         assert!(self.eligible.contains(&key), "{order} got a place where nobody may go");
         self.placed.insert(order, key);
@@ -81,6 +75,8 @@ impl Record {
 
     /// Those who were woken take what they got, or do not.
     fn wake(&mut self, woken: Vec<u64>) {
+        // What is free even now was so when they were served.
+        let rooms: Vec<u64> = self.eligible.iter().copied().filter(|key| self.queue.has_room(*key)).collect();
         let waited: Vec<Waits> = woken
             .iter()
             .map(|order| self.waiting.remove(order).expect("who is woken waits, and is woken once"))
@@ -96,9 +92,8 @@ impl Record {
                     let key = endpoint.key();
                     let passed = self.waiting.range(..order).find(|(_, other)| self.takes(other, key));
                     assert!(passed.is_none(), "{order} overtakes {passed:?} at {key}");
-                    let is_capped = self.limits.connections.is_some();
-                    let passed =
-                        self.waiting.range(..order).find(|(_, it)| is_capped && self.has_a_place(it));
+                    let mut before = self.waiting.range(..order);
+                    let passed = before.find(|(_, it)| rooms.iter().any(|key| self.takes(it, *key)));
                     assert!(passed.is_none(), "{order} takes the connection of {passed:?}");
                     assert!(self.takes(&waits, key));
                     self.place(order, key);
@@ -112,10 +107,11 @@ impl Record {
         let mut asks = Asks { order: again, wish, tried: &tried, hurries: false };
         let choice = self.site.choose(&[]).map(|index| self.site.set.endpoints()[index].key());
         // The ticket is known only afterwards, to the waker as well.
-        self.arrived += u64::from(again.is_none());
-        let order = again.unwrap_or(self.arrived);
+        let order = again.unwrap_or(self.arrived + 1);
         let entered = self.queue.enter(&mut asks, |_| choice, || order);
-        assert_eq!(asks.order, Some(order));
+        let is_in = matches!(entered, Entered::Place(_) | Entered::Waits);
+        assert_eq!(asks.order, is_in.then_some(order).or(again));
+        self.arrived += u64::from(is_in && again.is_none());
         let loyal_to = wish.filter(|wish| self.eligible.contains(wish) && !tried.contains(wish));
         let waits = Waits { wish, loyal_to, tried };
         self.asked.insert(order, waits.clone());
@@ -162,8 +158,8 @@ impl Record {
             Event::Hurries => {
                 let mut asks = Asks { hurries: true, ..Asks::default() };
                 let entered = self.queue.enter(&mut asks, |_| None, || panic!("it does not wait"));
-                self.arrived += 1;
                 if let Entered::Place(endpoint) = entered {
+                    self.arrived += 1;
                     self.asked.insert(self.arrived, Waits::default());
                     self.place(self.arrived, endpoint.key());
                 }
@@ -190,12 +186,12 @@ impl Record {
                 for waits in self.waiting.values_mut() {
                     waits.loyal_to = waits.loyal_to.filter(|wish| self.eligible.contains(wish));
                 }
-                let woken = self.queue.arrange(&endpoints);
+                let woken = self.queue.arrange(self.limits, &endpoints);
                 self.wake(woken);
             }
             Event::Limited(limits) => {
                 self.limits = limits;
-                let woken = self.queue.limit(limits);
+                let woken = self.queue.arrange(limits, self.site.set.endpoints());
                 self.wake(woken);
             }
         }
@@ -292,13 +288,14 @@ impl Wake for Unpark {
 }
 
 #[test]
+#[allow(clippy::disallowed_methods, reason = "whoever is never woken must not wait for ever")]
 fn threads_share_a_gate() {
     const THREADS: usize = 8;
     const ROUNDS: usize = 3_000;
     let mut site = Site::new(berth_pick::Strategy::RoundRobin, 1);
     let endpoints = endpoints(&[0, 1].into(), &mut site);
     let gate = Arc::new(Gate::new(limit(1, THREADS)));
-    gate.arrange(&endpoints);
+    gate.arrange(limit(1, THREADS), &endpoints);
     let (inside, served, waited) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicU64::new(0));
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
@@ -347,25 +344,26 @@ fn threads_share_a_gate() {
 #[test]
 fn who_waits_for_somebody_to_come_is_served_when_somebody_does() {
     let mut site = Site::new(berth_pick::Strategy::RoundRobin, 1);
-    let gate = Arc::new(Gate::new(Limits { in_flight: None, ..limit(1, 2) }));
+    let unlimited = Limits { in_flight: None, ..limit(1, 2) };
+    let gate = Arc::new(Gate::new(unlimited));
     let enter = || gate.enter(&mut Asks::default(), |_| None, Waker::noop());
     let (Entry::Waits(mut first), Entry::Waits(mut second)) = (enter(), enter()) else {
         panic!("nobody is there")
     };
     assert!(matches!(enter(), Entry::QueueFull));
     assert!(first.poll_claim().is_pending());
-    gate.arrange(&endpoints(&[0, 1].into(), &mut site));
+    let endpoints = endpoints(&[0, 1].into(), &mut site);
+    gate.arrange(unlimited, &endpoints);
     let [first, second] = [&mut first, &mut second].map(|waiting| match waiting.poll_claim() {
         Poll::Ready(Some(place)) => place.endpoint().key(),
         other => panic!("{other:?}"),
     });
     assert_ne!(first, second, "they are spread over those who came");
     // Where nobody is to be waited for, whoever waits hears of it.
-    gate.limit(limit(1, 2));
+    gate.arrange(limit(1, 2), &endpoints);
     let Entry::Place(_kept) = enter() else { panic!("there is room") };
     let Entry::Place(_kept) = enter() else { panic!("there is room") };
     let Entry::Waits(mut waits) = enter() else { panic!("there is none") };
-    gate.limit(Limits { holds_when_empty: false, ..limit(1, 2) });
-    gate.arrange(&[]);
+    gate.arrange(Limits { holds_when_empty: false, ..limit(1, 2) }, &[]);
     assert!(matches!(waits.poll_claim(), Poll::Ready(None)));
 }
