@@ -108,7 +108,7 @@ fn main() {
         let (chooser, set) = site(Strategy::RoundRobin, count);
         let limits = Limits { in_flight: Some(8), connections: None, length: 0, holds_when_empty: false };
         let gate = Arc::new(Gate::new(limits));
-        gate.arrange(set.endpoints());
+        gate.arrange(limits, set.endpoints());
         for threads in [1_u64, 2, 8] {
             group.bench_function(BenchmarkId::new(format!("{count} endpoints"), threads), |bencher| {
                 let work = |count, seed| placed_requests(&chooser, &set, &gate, count, seed);

@@ -70,6 +70,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "own",
             "attempt",
             "waiting",
+            "answer_head",
             "connect",
             "relay",
             "tunnel",

@@ -1,14 +1,11 @@
 //! From a request to the head of its answer: choose, connect, send, and again elsewhere where that is safe.
 
-use std::future::poll_fn;
-use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use berth_http1::forward::{Downstream, must_unchunk, passes_unchanged, write_response, write_response_with};
-use berth_http1::{Body, FieldEdits, ResponseHead};
 use berth_pick::{Endpoint, InFlight};
 
 use super::answer::{AnswerBody, Answered};
+use super::answer_head::wait;
 use super::candidates::Candidates;
 use super::chosen::Chosen;
 use super::client::Client;
@@ -20,16 +17,12 @@ use super::shared::Worker;
 use super::stream::Stream;
 use super::view::Routed;
 use super::waiting;
-use crate::routing::LiveRoute;
 use crate::telemetry::Side;
 use crate::upstreams::TurnedAway;
 
 /// How often a request is sent again after an endpoint took it and died. A request that kills its server must
 /// not be carried through all of them.
 const MOST_RESENT: usize = 2;
-
-/// Interim answers to one request. Nobody needs many, and each is passed on.
-const MOST_INTERIM: usize = 16;
 
 /// Sends the request to one endpoint after the other until one answers.
 ///
@@ -62,12 +55,9 @@ async fn send_routed(
     let mut candidates = Candidates::of(routed);
     let (mut tried, mut unanswered, mut resending, mut distrusted) = (false, 0, false, false);
     loop {
-        let chosen = match first.take() {
-            None if candidates.backend().is_limited => {
-                Box::pin(waiting::place(worker, client, &mut candidates, record)).await?
-            }
-            None => candidates.next(&worker.asking),
-            first => first,
+        let chosen = match first.take().or_else(|| candidates.at_once(&worker.asking)) {
+            None => Box::pin(waiting::place(worker, client, &mut candidates, record)).await?,
+            chosen => chosen,
         };
         let Some(chosen) = chosen else {
             return Err(match (!tried, unanswered) {
@@ -186,201 +176,4 @@ async fn connect(
         return Err(Failure::TurnedAway(TurnedAway::Pending));
     };
     connect::to(worker, client, endpoint).await
-}
-
-/// Sends the request on one connection and waits for the head of the final answer.
-async fn wait(
-    worker: &Worker,
-    route: &LiveRoute,
-    client: &mut Client,
-    request: &mut Request,
-    upstream: &mut Stream,
-    record: &mut Record,
-) -> Result<AnswerBody, Failure> {
-    let timeouts = client.timeouts;
-    client.deadline.set(if request.upload.is_read() { timeouts.answer } else { timeouts.body });
-    client.deadline.look_later();
-    let (early, interim, watches) = (Vec::new(), 0, false);
-    let edits = route.response_headers.as_ref();
-    let mut wait = Wait { worker, edits, client, request, upstream, record, early, interim, watches };
-    poll_fn(|cx| wait.poll(cx)).await
-}
-
-struct Wait<'a> {
-    worker: &'a Worker,
-    /// What is changed in the answer.
-    edits: Option<&'a FieldEdits>,
-    client: &'a mut Client,
-    request: &'a mut Request,
-    upstream: &'a mut Stream,
-    record: &'a mut Record,
-    /// The beginning of a head that is not all there.
-    early: Vec<u8>,
-    /// Interim answers so far.
-    interim: usize,
-    /// Whether the client is watched for a broken connection.
-    watches: bool,
-}
-
-impl Wait<'_> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<AnswerBody, Failure>> {
-        // The upstream may answer before it has the whole request, so neither side waits for the other.
-        if let Poll::Ready(Err(failure)) =
-            self.request.upload.poll(cx, self.worker, self.client, self.upstream)
-        {
-            return Poll::Ready(Err(failure));
-        }
-        if let Poll::Ready(answer) = self.poll_answer(cx) {
-            return Poll::Ready(answer);
-        }
-        self.watches |= self.client.deadline.takes_look();
-        if self.watches && self.request.upload.is_read() && self.client.is_gone(cx) {
-            return Poll::Ready(Err(Failure::ClientGone));
-        }
-        if self.client.deadline.is_over() { Poll::Ready(Err(self.late())) } else { Poll::Pending }
-    }
-
-    /// Whose fault it is that the deadline has passed.
-    fn late(&self) -> Failure {
-        // A client that was promised an interim answer is right to wait for it.
-        let was_promised = self.request.expects_continue && self.interim == 0;
-        if self.request.upload.waits_for_client() && !was_promised {
-            return Failure::ClientStalled;
-        }
-        Failure::AnswerTimeout
-    }
-
-    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<AnswerBody, Failure>> {
-        let worker = self.worker;
-        loop {
-            // An interim answer that the client does not take holds up what follows it.
-            let flushed = ready!(self.client.outlet.poll_flush(&mut self.client.stream, cx));
-            flushed.map_err(|_| Failure::ClientGone)?;
-            let mut scratch = worker.scratch.borrow_mut();
-            let count = match ready!(self.upstream.poll_read(cx, &mut scratch)) {
-                Ok(count) if count > 0 => count,
-                // An interim answer shows that the request has arrived.
-                _ if self.early.is_empty() && self.interim == 0 => {
-                    return Poll::Ready(Err(Failure::NoAnswer));
-                }
-                _ => return Poll::Ready(Err(Failure::BadAnswer("it ends within its head"))),
-            };
-            let answer = if self.early.is_empty() {
-                self.begin(cx, &scratch[..count])?
-            } else {
-                let mut early = std::mem::take(&mut self.early);
-                early.extend_from_slice(&scratch[..count]);
-                self.begin(cx, &early)?
-            };
-            if let Some(answer) = answer {
-                return Poll::Ready(Ok(answer));
-            }
-        }
-    }
-
-    /// Reads the heads at the front of `bytes`. Interim ones are passed on; the final one is sent to the client
-    /// with as much of the body as came with it.
-    fn begin(&mut self, cx: &mut Context<'_>, mut bytes: &[u8]) -> Result<Option<AnswerBody>, Failure> {
-        let (worker, to_head) = (self.worker, self.request.method == Method::Head);
-        loop {
-            let mut lines = worker.lines.borrow_mut();
-            let head =
-                ResponseHead::parse(bytes, &mut lines, to_head).map_err(|bad| Failure::BadAnswer(bad.0))?;
-            let Some(head) = head else {
-                self.early = bytes.to_vec();
-                return Ok(None);
-            };
-            let (interim, length) = (head.status < 200, head.bytes.len());
-            if head.status == 101 {
-                return self.switch(cx, &head, bytes).map(Some);
-            }
-            if !interim {
-                return self.begin_final(cx, &head, bytes).map(Some);
-            }
-            self.interim += 1;
-            if self.interim > MOST_INTERIM {
-                return Err(Failure::BadAnswer("it begins with too many interim answers"));
-            }
-            self.pass_interim(cx, &head)?;
-            bytes = &bytes[length..];
-        }
-    }
-
-    fn pass_interim(&mut self, cx: &mut Context<'_>, head: &ResponseHead<'_>) -> Result<(), Failure> {
-        // RFC 9110 §15.2: a client of HTTP/1.0 does not know them.
-        if self.request.version == berth_http1::Version::Http10 {
-            return Ok(());
-        }
-        let mut outgoing = self.worker.buffers.take();
-        let client = Downstream { version: self.request.version, keep_alive: true };
-        write_response(head, client, None, &mut outgoing);
-        let sent = self.client.outlet.send(&mut self.client.stream, cx, &outgoing);
-        self.worker.buffers.give(outgoing);
-        sent.map_err(|_| Failure::ClientGone)
-    }
-
-    /// Passes on a 101, and whatever the upstream has said behind it.
-    fn switch(
-        &mut self,
-        cx: &mut Context<'_>,
-        head: &ResponseHead<'_>,
-        bytes: &[u8],
-    ) -> Result<AnswerBody, Failure> {
-        // Whoever switches has read what asked for it, to the end (RFC 9110 §7.8).
-        let asked = self.request.extras().and_then(|extras| extras.upgrade.as_ref());
-        let was_asked = asked.is_some_and(|asked| head.switches_to(asked));
-        if !was_asked || !self.request.upload.is_sent() {
-            return Err(Failure::BadAnswer("it switches to a protocol that nobody asked for"));
-        }
-        let mut outgoing = self.worker.buffers.take();
-        let client = Downstream { version: self.request.version, keep_alive: true };
-        write_response_with(head, client, self.edits, self.request.cookie(), &mut outgoing);
-        outgoing.extend_from_slice(&bytes[head.bytes.len()..]);
-        self.record.answered(head.status);
-        let sent = self.client.outlet.send(&mut self.client.stream, cx, &outgoing);
-        self.worker.buffers.give(outgoing);
-        self.record.begun();
-        self.request.upload.settle(self.worker);
-        sent.map_err(|_| Failure::ClientGone)?;
-        let mut answer = AnswerBody::new(Body::Exactly(0), false, false, false);
-        answer.switches = true;
-        Ok(answer)
-    }
-
-    fn begin_final(
-        &mut self,
-        cx: &mut Context<'_>,
-        head: &ResponseHead<'_>,
-        bytes: &[u8],
-    ) -> Result<AnswerBody, Failure> {
-        let request = &mut *self.request;
-        let unchunk = must_unchunk(head.body, request.version);
-        let until_close = unchunk || head.body == berth_http1::BodyLength::UntilClose;
-        let keep_alive =
-            request.keep_alive && !until_close && request.upload.is_read() && !self.worker.draining.get();
-        let client = Downstream { version: request.version, keep_alive };
-        let mut answer = AnswerBody::new(Body::of(head.body), unchunk, head.keep_alive, keep_alive);
-        let length = head.bytes.len();
-        self.record.answered(head.status);
-        if let Some(load) = head.load {
-            self.record.reports(load);
-        }
-        let outlet = &mut self.client.outlet;
-        let passes = self.edits.is_none() && request.cookie().is_empty() && passes_unchanged(head, client);
-        let sent = if passes {
-            let taken = answer.take(&bytes[length..]).map_err(Failure::BadAnswer)?;
-            outlet.send(&mut self.client.stream, cx, &bytes[..length + taken])
-        } else {
-            let mut outgoing = self.worker.buffers.take();
-            write_response_with(head, client, self.edits, request.cookie(), &mut outgoing);
-            answer.append(&bytes[length..], &mut outgoing).map_err(Failure::BadAnswer)?;
-            let sent = outlet.send(&mut self.client.stream, cx, &outgoing);
-            self.worker.buffers.give(outgoing);
-            sent
-        };
-        self.record.begun();
-        request.upload.settle(self.worker);
-        sent.map_err(|_| Failure::ClientGone)?;
-        Ok(answer)
-    }
 }

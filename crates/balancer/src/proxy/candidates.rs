@@ -30,12 +30,19 @@ pub(crate) enum Offer {
 pub(crate) struct Candidates<'a> {
     routed: &'a Routed,
     backend: usize,
-    /// Endpoints of this backend that have failed, by their places.
-    tried: Vec<usize>,
-    /// The same by their keys.
-    tried_keys: Vec<u64>,
     /// Its number among those who came to this backend's queue.
     order: Option<u64>,
+    /// Most requests have none.
+    past: Option<Box<Past>>,
+}
+
+/// What a request has been through.
+#[derive(Default)]
+struct Past {
+    /// Endpoints of the present backend that have failed, by their places in its set.
+    tried: Vec<usize>,
+    /// The same, and those that are not in the set of this view, by their keys.
+    keys: Vec<u64>,
     /// Backends that have nobody left.
     given_up: Vec<usize>,
 }
@@ -43,12 +50,10 @@ pub(crate) struct Candidates<'a> {
 impl<'a> Candidates<'a> {
     #[inline]
     pub(crate) fn of(routed: &'a Routed) -> Self {
-        let (tried, tried_keys, given_up) = (Vec::new(), Vec::new(), Vec::new());
-        Self { routed, backend: routed.backend, tried, tried_keys, order: None, given_up }
+        Self { routed, backend: routed.backend, order: None, past: None }
     }
 
-    /// The next one, which is none of those before.
-    #[inline]
+    /// The next one, which is none of those before, whatever the limits are: for who is not sent there by us.
     pub(crate) fn next(&mut self, asking: &Asking) -> Option<Chosen> {
         loop {
             if let Some(chosen) = self.choose(asking) {
@@ -60,6 +65,18 @@ impl<'a> Candidates<'a> {
         }
     }
 
+    /// The next one of this backend, if there is one that need not be waited for.
+    #[inline]
+    pub(crate) fn at_once(&mut self, asking: &Asking) -> Option<Chosen> {
+        if !self.backend().counts {
+            return self.choose(asking);
+        }
+        match self.enter(asking, None) {
+            Offer::Chosen(chosen) => Some(chosen),
+            _ => None,
+        }
+    }
+
     /// The next one of this backend.
     #[inline]
     fn choose(&self, asking: &Asking) -> Option<Chosen> {
@@ -67,14 +84,19 @@ impl<'a> Candidates<'a> {
         if let Some(index) = self.kept() {
             return Some(Chosen::of(view, self.backend, index));
         }
-        asking.ask(key, &self.tried, |ask| Chosen::next(view, self.backend, ask))
+        asking.ask(key, self.tried(), |ask| Chosen::next(view, self.backend, ask))
     }
 
     /// The one that the client is to keep to.
     #[inline]
     fn kept(&self) -> Option<usize> {
         let kept = self.routed.kept()?;
-        (self.backend == self.routed.backend && !self.tried.contains(&kept)).then_some(kept)
+        (self.backend == self.routed.backend && !self.tried().contains(&kept)).then_some(kept)
+    }
+
+    #[inline]
+    fn tried(&self) -> &[usize] {
+        self.past.as_ref().map_or(&[], |past| &past.tried)
     }
 
     /// The backend that is asked now.
@@ -83,16 +105,17 @@ impl<'a> Candidates<'a> {
         &self.routed.view.backends[self.backend]
     }
 
-    /// Asks this backend, which has limits, for a place.
-    pub(crate) fn enter(&mut self, asking: &Asking, waker: &Waker) -> Offer {
+    /// Asks this backend for a place. Without a waker it does not wait for one.
+    pub(crate) fn enter(&mut self, asking: &Asking, waker: Option<&Waker>) -> Offer {
         let backend = self.backend();
-        if !backend.about.capacity.counts() {
-            if let Some(chosen) = self.choose(asking) {
-                return Offer::Chosen(chosen);
-            }
-            if !backend.is_limited {
-                return Offer::Nobody;
-            }
+        let places = &backend.lasting.places;
+        // What is gone is finished by what it began with.
+        let counts = backend.counts && !places.is_closed();
+        if !counts && let Some(chosen) = self.choose(asking) {
+            return Offer::Chosen(chosen);
+        }
+        if !backend.is_limited {
+            return Offer::Nobody;
         }
         // Nobody has to be waited for where somebody else could serve.
         if backend.set.is_empty() && self.are_others_there() {
@@ -100,8 +123,9 @@ impl<'a> Candidates<'a> {
         }
         let endpoints = backend.set.endpoints();
         let wish = self.kept().map(|index| endpoints[index].key());
-        let mut asks = Asks { order: self.order, wish, tried: &self.tried_keys };
-        let mut tried = self.tried.clone();
+        let failed = self.past.as_ref().map_or(&[][..], |past| &past.keys);
+        let mut asks = Asks { order: self.order, wish, tried: failed, hurries: waker.is_none() };
+        let mut tried = self.tried().to_vec();
         let choose = |queue: &Queue<Waker>| {
             // A few turns for whom the strategy would have; then for anybody who has room.
             for _ in 0..MOST_TURNS {
@@ -115,7 +139,7 @@ impl<'a> Candidates<'a> {
             }
             None
         };
-        let entry = backend.lasting.places.gate.enter(&mut asks, choose, waker);
+        let entry = places.gate.enter(&mut asks, choose, waker.unwrap_or(Waker::noop()));
         self.order = asks.order;
         match entry {
             Entry::Place(place) => Offer::Chosen(Chosen::at(place, self.backend)),
@@ -128,7 +152,8 @@ impl<'a> Candidates<'a> {
 
     /// Whether another backend of the route has somebody.
     fn are_others_there(&self) -> bool {
-        let mut given_up = [&self.given_up[..], &[self.backend]].concat();
+        let mut given_up = self.past.as_ref().map(|past| past.given_up.clone()).unwrap_or_default();
+        given_up.push(self.backend);
         while let Some(other) = self.routed.route().others(&given_up) {
             if !self.routed.view.backends[other].set.is_empty() {
                 return true;
@@ -165,18 +190,25 @@ impl<'a> Candidates<'a> {
                 return;
             }
         }
-        self.tried.push(index);
-        self.tried_keys.push(key);
+        // Where one that was waited for is in the set, nobody has looked yet.
+        let endpoints = self.backend().set.endpoints();
+        let is_it = |place: &usize| endpoints.get(*place).is_some_and(|it| it.key() == key);
+        let index =
+            Some(index).filter(is_it).or_else(|| endpoints.iter().position(|endpoint| endpoint.key() == key));
+        let past = self.past.get_or_insert_default();
+        past.tried.extend(index);
+        past.keys.push(key);
     }
 
     /// Goes on to the next backend, if there is one.
     #[cold]
     pub(crate) fn give_up(&mut self) -> bool {
-        self.given_up.push(self.backend);
-        let Some(other) = self.routed.route().others(&self.given_up) else { return false };
+        let past = self.past.get_or_insert_default();
+        past.given_up.push(self.backend);
+        let Some(other) = self.routed.route().others(&past.given_up) else { return false };
+        past.tried.clear();
+        past.keys.clear();
         self.backend = other;
-        self.tried.clear();
-        self.tried_keys.clear();
         self.order = None;
         true
     }

@@ -16,7 +16,7 @@ pub(crate) struct Chosen {
     hold: Hold,
     /// Its backend's place in the view.
     backend: usize,
-    /// Its place in the backend's set. That of one which was waited for is not known.
+    /// Its place in the backend's set. That of one with a place of its own is not known.
     index: usize,
 }
 

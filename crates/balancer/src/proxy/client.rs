@@ -118,7 +118,7 @@ impl Client {
     /// anybody ends one direction and waits on the other, and for everybody else the place in the queue is lost.
     pub(crate) fn has_left(&mut self, cx: &mut Context<'_>) -> bool {
         if self.deadline.takes_look() {
-            // What it has sent may hide that it has gone; then it is looked at again and again.
+            // What it has sent may hide the end from the runtime: it is looked for again and again.
             self.deadline.look_later();
         }
         self.stream.has_ended(cx)

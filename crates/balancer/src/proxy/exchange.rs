@@ -22,6 +22,10 @@ pub(crate) async fn run(worker: &Worker, client: &mut Client, request: &mut Requ
             let answered = answer(worker, client, request, &told, record);
             return Box::pin(answered).await;
         }
+        Decision::Nobody => {
+            let refused = refuse(worker, client, request, record, Failure::NoEndpoint);
+            return Box::pin(refused).await;
+        }
     };
     let mut outcome = attempt::send(worker, client, request, first, &mut record).await;
     // By reference: what is moved here would have its place twice in every connection's task.
@@ -70,6 +74,20 @@ async fn answer(
         true if keep_alive => Next::Continue,
         true => Next::Close,
     }
+}
+
+/// Tells the client why it is not told where to go.
+async fn refuse(
+    worker: &Worker,
+    client: &mut Client,
+    request: &mut Request,
+    record: Record,
+    failure: Failure,
+) -> Next {
+    let next = tell(worker, client, request, &failure, &record).await;
+    record.end(worker, client, request, Some(&failure));
+    request.upload.release(worker);
+    next
 }
 
 /// Whether the client may send another request behind an answer of our own. With the body still under way the next

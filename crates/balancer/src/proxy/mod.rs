@@ -1,7 +1,7 @@
 //! The data path. A request's walk, in the order of the files: [`worker`] accepts, [`connection`] reads heads,
-//! [`exchange`] tells one request, [`attempt`] finds an endpoint that answers, [`pool`] keeps its connection,
-//! [`relay`] moves the bodies and [`tunnel`] what comes after an upgrade, [`record`] notes the ending. [`shared`] is
-//! what all connections of a worker share, [`tally`] what it counts between two ticks; [`client`], [`request`] with
+//! [`exchange`] tells one request, [`attempt`] finds an endpoint that answers, [`answer_head`] reads what it says,
+//! [`pool`] keeps its connection, [`relay`] moves the bodies and [`tunnel`] what comes after an upgrade, [`record`]
+//! notes the ending. [`shared`] is what all connections of a worker share, [`tally`] what it counts between two ticks; [`client`], [`request`] with
 //! its [`upload`], and [`answer`] are what an exchange works on; [`limited`] is told by [`per_client`] who has too much,
 //! and [`waiting`] waits where a backend has; [`stream`], [`outlet`] and [`splice`] move bytes.
 
@@ -25,6 +25,7 @@ mod tunnel;
 mod record;
 
 mod answer;
+mod answer_head;
 mod asking;
 mod buffers;
 mod candidates;

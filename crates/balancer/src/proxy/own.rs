@@ -18,6 +18,8 @@ pub(crate) enum Decision {
     Forward(Option<Chosen>),
     /// The client is told this.
     Answer(Box<Told>),
+    /// There is nobody to send the client to.
+    Nobody,
 }
 
 /// Decides what is to be done with a request.
@@ -46,7 +48,7 @@ fn decide_otherwise(asking: &Asking, request: &Request, routed: &Routed, action:
 /// Tells the client to which endpoint it may go by itself.
 fn lead(asking: &Asking, request: &Request, routed: &Routed, action: &Action) -> Decision {
     let mut candidates = Candidates::of(routed);
-    let Some(chosen) = candidates.next(asking) else { return Decision::Forward(None) };
+    let Some(chosen) = candidates.next(asking) else { return Decision::Nobody };
     let mut told = if let Action::Redirect { permanent, .. } = action {
         let target = request.upload.target();
         // An upgrade cannot be sent elsewhere, nor can the `*` of OPTIONS: no URL asks for it.

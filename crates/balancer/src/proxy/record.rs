@@ -20,7 +20,7 @@ pub(crate) struct Record {
     bytes: u64,
     load: Option<f32>,
     /// So long it waited for a place.
-    waited: Duration,
+    waited_us: u32,
 }
 
 impl Record {
@@ -32,7 +32,7 @@ impl Record {
             begun: false,
             bytes: 0,
             load: None,
-            waited: Duration::ZERO,
+            waited_us: 0,
         }
     }
 
@@ -65,7 +65,7 @@ impl Record {
     /// It has waited so long for a place at an endpoint.
     #[cold]
     pub(crate) fn waited(&mut self, time: Duration) {
-        self.waited += time;
+        self.waited_us = self.waited_us.saturating_add(u32::try_from(time.as_micros()).unwrap_or(u32::MAX));
     }
 
     /// Its first bytes have gone to the client.
@@ -111,7 +111,7 @@ impl Record {
                 bytes: self.bytes,
                 endpoint: self.endpoint,
                 took,
-                waited: self.waited,
+                waited: Duration::from_micros(self.waited_us.into()),
                 failure: failure
                     .map(|failure| failure as &dyn Display)
                     .or(met_limit.as_ref().map(|limit| limit as &dyn Display)),

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -163,21 +164,23 @@ impl Stream {
             && self.socket().is_none_or(|socket| matches!(socket.take_error(), Err(_) | Ok(Some(_))))
     }
 
-    /// Whether the other side has nothing more to say, or the connection is broken. Bytes that were not read hide the
-    /// end behind them.
+    /// Whether the other side has nothing more to say, or the connection is broken. Bytes that were not read do not hide
+    /// that, but whoever waits is not woken by what comes behind them.
     pub(crate) fn has_ended(&mut self, cx: &mut Context<'_>) -> bool {
-        let peeked = match self {
-            Stream::New(_) => return self.register().is_err() || self.has_ended(cx),
-            Stream::Lost => return true,
-            Stream::Plain(stream) => stream.poll_peek(cx, &mut ReadBuf::new(&mut [0])),
-            // Only a client is asked, and none speaks TLS.
-            Stream::Tls(_) => return self.is_broken(cx),
-        };
-        match peeked {
-            Poll::Pending => false,
-            Poll::Ready(Ok(1..)) => self.is_broken(cx),
-            Poll::Ready(_) => true,
+        if let Stream::New(_) = self
+            && self.register().is_err()
+        {
+            return true;
         }
+        let Stream::Plain(stream) = self else {
+            // Only a client is asked, and none speaks TLS.
+            return true;
+        };
+        if stream.poll_peek(cx, &mut ReadBuf::new(&mut [0])).is_pending() {
+            return false;
+        }
+        let now = rustix::time::Timespec::default();
+        rustix::event::poll(&mut [PollFd::new(stream, PollFlags::RDHUP)], Some(&now)) != Ok(0)
     }
 
     /// Whether its bytes are those of a socket that can be waited for, if need be from now on.

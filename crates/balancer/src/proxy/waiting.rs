@@ -14,7 +14,8 @@ use super::record::Record;
 use super::shared::Worker;
 use crate::upstreams::TurnedAway;
 
-/// The next endpoint for a request, as soon as it has a place for it; none if every one was tried.
+/// The next endpoint for a request, as soon as it has a place for it; none if every one was tried. It waits once: after
+/// that it takes what is free at whoever else has a share of the route.
 pub(crate) async fn place(
     worker: &Worker,
     client: &mut Client,
@@ -22,20 +23,32 @@ pub(crate) async fn place(
     record: &mut Record,
 ) -> Result<Option<Chosen>, Failure> {
     let mut turned_away = None;
+    let mut has_waited = false;
     loop {
-        let offer = poll_fn(|cx| Poll::Ready(candidates.enter(&worker.asking, cx.waker()))).await;
-        match offer {
+        let asking = &worker.asking;
+        let enter = poll_fn(|cx| {
+            let waker = (!has_waited).then(|| cx.waker());
+            Poll::Ready(candidates.enter(asking, waker))
+        });
+        let refused = match enter.await {
             Offer::Chosen(chosen) => return Ok(Some(chosen)),
             Offer::Waits(waiting) => {
-                if let Some(place) = wait(client, candidates, waiting, record).await? {
-                    return Ok(Some(candidates.waited_for(place)));
+                has_waited = true;
+                match wait(client, candidates, waiting, record).await {
+                    Ok(Some(place)) => return Ok(Some(candidates.waited_for(place))),
+                    Ok(None) => None,
+                    Err(Failure::TurnedAway(why)) => Some(why),
+                    Err(failure) => return Err(failure),
                 }
             }
-            Offer::Nobody => {}
-            Offer::TurnedAway(why) => {
-                candidates.backend().lasting.places.turn_away(why);
-                turned_away = Some(why);
-            }
+            // That is no limit: it had its chance to wait.
+            Offer::TurnedAway(TurnedAway::QueueFull) if has_waited => None,
+            Offer::TurnedAway(why) => Some(why),
+            Offer::Nobody => None,
+        };
+        if let Some(why) = refused {
+            candidates.backend().lasting.places.turn_away(why);
+            turned_away = turned_away.or(Some(why));
         }
         // Whoever else has a share of the route may have room.
         if !candidates.give_up() {
@@ -66,10 +79,8 @@ async fn wait(
     client.deadline.stop_looking();
     let (places, waited) = (&backend.lasting.places, begun.elapsed());
     record.waited(waited);
-    match &outcome {
-        Ok(Some(_)) => places.waited(waited),
-        Err(Failure::TurnedAway(why)) => places.turn_away(*why),
-        _ => {}
+    if let Ok(Some(_)) = &outcome {
+        places.waited(waited);
     }
     outcome
 }

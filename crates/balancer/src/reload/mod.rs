@@ -168,6 +168,8 @@ impl Running {
             // The same certificates: sessions with upstreams go on.
             next.proxy.tls = self.settings.proxy.tls.clone();
         }
+        // It follows from the clients' limit, which stays.
+        next.proxy.most_pending = self.settings.proxy.most_pending;
         let bound = self.bind(&next)?;
         let plan = self.sources.follow(&next);
         let (told, tells) = oneshot::channel();

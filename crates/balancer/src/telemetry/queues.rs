@@ -35,11 +35,12 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -
         .flat_map(|backend| {
             TurnedAway::ALL.into_iter().map(move |why| {
                 let count = backend.lasting.places.turned_away[why as usize].load(Ordering::Relaxed);
-                ([label(backend)[0].clone(), ("reason", why.as_str().to_owned())], count)
+                let labels = [label(backend)[0].clone(), ("reason", why.as_str().to_owned())];
+                // What nobody has limited need not be told for thousands of backends.
+                (backend.is_limited || count > 0).then_some((labels, count))
             })
         })
-        // What nobody has limited need not be told for thousands of backends.
-        .filter(|(_, count)| *count > 0)
+        .flatten()
         .collect();
     counters(encoder, "turned_away", "Requests that met a limit, by which", &turned_away)
 }

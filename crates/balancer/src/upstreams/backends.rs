@@ -9,7 +9,7 @@ use berth_pick::Roster;
 use berth_route::Rule;
 
 use super::complaint::Complaint;
-use super::draft::{Draft, about, follow, nobody};
+use super::draft::{Draft, about, follow, heirs, nobody};
 use super::members::Member;
 use super::published::{About, Lasting, LiveBackend};
 use super::{Plan, SourceId};
@@ -34,6 +34,8 @@ pub(super) struct Backends {
     by_server: HashMap<SourceId, Vec<(usize, usize)>>,
     /// Where the turns of new backends begin.
     entropy: u64,
+    /// Whether the plan is new since the sets were laid out.
+    is_replanned: bool,
     /// What is wrong with what instances say, as it was at the last look. Each is told when it begins.
     complaints: BTreeSet<Complaint>,
 }
@@ -70,6 +72,7 @@ impl Backends {
             open: Vec::new(),
             by_server: HashMap::new(),
             entropy,
+            is_replanned: true,
             complaints: BTreeSet::new(),
         };
         backends.index(&HashMap::new());
@@ -79,8 +82,17 @@ impl Backends {
     /// Goes by another plan from now on. Backends of the same name keep their turn and their totals.
     pub(super) fn follow(&mut self, plan: Plan) {
         let before = std::mem::take(&mut self.planned);
-        self.plan = plan;
-        self.index(&before.iter().map(|backend| (backend.lasting.name.as_str(), backend)).collect());
+        let routing = std::mem::replace(&mut self.plan, plan).routing;
+        let mut known: HashMap<&str, &Arc<LiveBackend>> =
+            before.iter().map(|backend| (backend.lasting.name.as_str(), backend)).collect();
+        let next = Arc::clone(&self.plan.routing);
+        known.extend(heirs(&routing.backends, &before, &next.backends));
+        self.index(&known);
+        let is_kept =
+            |places| self.planned.iter().any(|planned| Arc::ptr_eq(&planned.lasting.places, places));
+        let limited = before.iter().filter(|backend| backend.is_limited);
+        limited.map(|gone| &gone.lasting.places).filter(|places| !is_kept(places)).for_each(|it| it.close());
+        self.is_replanned = true;
     }
 
     pub(super) fn plan(&self) -> &Plan {
@@ -119,14 +131,18 @@ impl Backends {
     /// What a backend keeps from before, with the places of the one that it shares them with.
     fn lasting_of(&self, backend: &Backend, before: Option<&Arc<LiveBackend>>) -> Arc<Lasting> {
         let own = before.map(|before| &before.lasting);
-        let own = own.map_or_else(|| Arc::new(Lasting::new(&backend.name)), Arc::clone);
+        let own = match own {
+            None => Arc::new(Lasting::new(&backend.name)),
+            Some(own) if own.name == backend.name => Arc::clone(own),
+            Some(other) => Arc::new(other.renamed(&backend.name)),
+        };
         // It stands in front of those that share with it.
         let shared = backend.shares_with.as_deref();
         let shared = shared.and_then(|name| self.planned.iter().find(|it| it.lasting.name == *name));
         match shared.map(|shared| &shared.lasting) {
             Some(shared) if Arc::ptr_eq(&own.places, &shared.places) => own,
             Some(shared) => Arc::new(own.sharing(shared)),
-            None if own.is_shared => Arc::new(Lasting::new(&backend.name)),
+            None if own.is_shared => Arc::new(own.apart()),
             None => own,
         }
     }
@@ -172,8 +188,14 @@ impl Backends {
             }
             true
         });
+        let is_replanned = std::mem::take(&mut self.is_replanned);
         for (planned, draft) in self.planned.iter_mut().zip(drafts) {
-            *planned = draft.follow(planned);
+            let next = draft.follow(planned);
+            // With the endpoints and the limits of one plan at once: in between nobody is let through.
+            if is_replanned || !Arc::ptr_eq(planned, &next) {
+                next.admit();
+            }
+            *planned = next;
         }
         let changed = self.advertise(claims, &mut complaints);
         complaints.difference(&self.complaints).for_each(Complaint::tell);

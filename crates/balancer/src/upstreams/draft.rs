@@ -1,6 +1,6 @@
 //! How a backend becomes the next one: with other endpoints, or under another plan.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use berth_pick::{Eligible, Endpoint, Set};
@@ -50,9 +50,7 @@ impl Draft {
         } else {
             set.endpoints().iter().map(|endpoint| urls.remove(&endpoint.key())).collect()
         };
-        let next = before.with(set, public);
-        next.admit();
-        Arc::new(next)
+        Arc::new(before.with(set, public))
     }
 }
 
@@ -65,6 +63,7 @@ pub(super) fn nobody(
 ) -> Arc<LiveBackend> {
     let chooser = Arc::new(LiveChooser::new(choosing, entropy));
     let nobody = LiveBackend::nobody(about, chooser, lasting);
+    // Whoever comes before the first endpoint goes by the limits too.
     nobody.admit();
     Arc::new(nobody)
 }
@@ -93,7 +92,30 @@ pub(super) fn follow(
     };
     let set = chooser.arrange(set, &before.eligible());
     // Public URLs are laid out with the endpoints, which follows.
-    let next = LiveBackend::nobody(about, chooser, Arc::clone(lasting)).with(set, Vec::new());
-    next.admit();
-    Arc::new(next)
+    Arc::new(LiveBackend::nobody(about, chooser, Arc::clone(lasting)).with(set, Vec::new()))
+}
+
+/// Backends with limits that have the members of one which is gone, by their names: a backend that has only been renamed,
+/// as it is when its route's path changes. Whoever waits for it goes on waiting.
+pub(super) fn heirs<'n>(
+    before: &'n [Backend],
+    live: &'n [Arc<LiveBackend>],
+    next: &'n [Backend],
+) -> impl Iterator<Item = (&'n str, &'n Arc<LiveBackend>)> {
+    let names = |backends: &'n [Backend]| -> HashSet<&'n str> {
+        backends.iter().map(|backend| backend.name.as_str()).collect()
+    };
+    let (old_names, new_names) = (names(before), names(next));
+    let is_own = |backend: &&Backend| backend.capacity.is_limited() && backend.shares_with.is_none();
+    let mut gone: Vec<(&Backend, &Arc<LiveBackend>)> = before
+        .iter()
+        .zip(live)
+        .filter(|(it, _)| is_own(it) && !new_names.contains(it.name.as_str()))
+        .collect();
+    let new = next.iter().filter(move |it| is_own(it) && !old_names.contains(it.name.as_str()));
+    new.filter_map(move |new| {
+        let is_it = |(old, _): &(&Backend, _)| old.servers == new.servers && old.instances == new.instances;
+        let (_, heir) = gone.swap_remove(gone.iter().position(is_it)?);
+        Some((new.name.as_str(), heir))
+    })
 }

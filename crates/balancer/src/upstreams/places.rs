@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use berth_pick::Endpoint;
 use berth_pick::queue::{Gate, Limits};
 
 use crate::buckets::Histogram;
@@ -16,6 +17,8 @@ const UNLIMITED: Limits = Limits { in_flight: None, connections: None, length: 0
 #[derive(Debug)]
 pub(crate) struct Places {
     pub(crate) gate: Arc<Gate>,
+    is_limited: AtomicBool,
+    is_closed: AtomicBool,
     /// Requests that wait for an upstream connection to come about.
     pending: AtomicU64,
     /// How long those waited that got a place.
@@ -70,6 +73,8 @@ impl Default for Places {
     fn default() -> Self {
         Self {
             gate: Arc::new(Gate::new(UNLIMITED)),
+            is_limited: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
             pending: AtomicU64::new(0),
             waits: Histogram::default(),
             turned_away: Default::default(),
@@ -78,9 +83,25 @@ impl Default for Places {
 }
 
 impl Places {
-    /// Lets everybody through who waits: there are no limits any more.
-    pub(super) fn open(&self) {
-        self.gate.limit(UNLIMITED);
+    /// These limits hold, if any, and these endpoints may be chosen from now on.
+    pub(super) fn arrange(&self, limits: Option<Limits>, endpoints: &[Arc<Endpoint>]) {
+        let was_limited = self.is_limited.swap(limits.is_some(), Ordering::Relaxed);
+        // Without limits nobody enters; whoever still waits goes through.
+        if was_limited || limits.is_some() {
+            self.gate.arrange(limits.unwrap_or(UNLIMITED), endpoints);
+        }
+    }
+
+    /// The backend is gone. Whoever waits is told that nobody serves; whoever has been served and comes again is not
+    /// kept waiting.
+    pub(super) fn close(&self) {
+        self.is_closed.store(true, Ordering::Relaxed);
+        self.gate.arrange(UNLIMITED, &[]);
+    }
+
+    /// Whether the backend is gone.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Relaxed)
     }
 
     /// Counts a request that waits for a connection; none if so many do already.

@@ -73,6 +73,16 @@ impl Lasting {
         Self { name: name.to_owned(), requests: Arc::default(), places: Arc::default(), is_shared: false }
     }
 
+    /// The same under another name, with its own total.
+    pub(crate) fn renamed(&self, name: &str) -> Self {
+        Self { places: Arc::clone(&self.places), ..Self::new(name) }
+    }
+
+    /// The same with places of its own.
+    pub(crate) fn apart(&self) -> Self {
+        Self { requests: Arc::clone(&self.requests), ..Self::new(&self.name) }
+    }
+
     /// The same with the places of another backend.
     pub(crate) fn sharing(&self, other: &Self) -> Self {
         Self {
@@ -103,6 +113,8 @@ pub(crate) struct LiveBackend {
     pub(crate) about: About,
     /// Whether a request may have to wait for a place, or be turned away.
     pub(crate) is_limited: bool,
+    /// Whether every request needs a place.
+    pub(crate) counts: bool,
     pub(crate) lasting: Arc<Lasting>,
     /// How clients are kept at its endpoints, if they are.
     pub(crate) sticky: Option<StickyCookie>,
@@ -118,6 +130,7 @@ impl LiveBackend {
             sticky: StickyCookie::new(&lasting.name, &chooser.choosing, &[]),
             chooser,
             is_limited: about.capacity.is_limited(),
+            counts: about.capacity.counts(),
             about,
             lasting,
             public: Vec::new(),
@@ -132,19 +145,18 @@ impl LiveBackend {
             chooser: Arc::clone(&self.chooser),
             about: self.about.clone(),
             is_limited: self.is_limited,
+            counts: self.counts,
             lasting: Arc::clone(&self.lasting),
             public,
         }
     }
 
-    /// Those who wait go by the limits and the endpoints that there are now.
+    /// Those who wait go by the limits and the endpoints that there are now. Where the places are another backend's, it
+    /// sees to that.
     pub(crate) fn admit(&self) {
-        let places = &self.lasting.places;
-        if self.is_limited {
-            places.gate.limit(self.about.capacity.limits());
-            places.gate.arrange(self.set.endpoints());
-        } else {
-            places.open();
+        if !self.lasting.is_shared {
+            let limits = self.is_limited.then(|| self.about.capacity.limits());
+            self.lasting.places.arrange(limits, self.set.endpoints());
         }
     }
 

@@ -10,8 +10,8 @@ use berth_pick::{Endpoint, hash};
 use crate::routing::{Choosing, Sticky};
 
 /// The cookie of one backend. Its name is made from the backend's, so that backends behind one host do not take each
-/// other's for their own; its value from an endpoint's identity, so that all balancers understand it and nobody reads
-/// an address in it.
+/// other's for their own; its value is a hash of an endpoint's identity, so that all balancers understand it. It says
+/// nothing to who reads it; who knows all but the address could find that by trying.
 #[derive(Debug)]
 pub(crate) struct StickyCookie {
     name: String,

@@ -19,7 +19,7 @@ pub enum Entry {
     Waits(Waiting),
     /// There is no endpoint that it has not failed at.
     Nobody,
-    /// The queue is full.
+    /// There is no place at once, and the queue is full or it does not want to wait.
     QueueFull,
     /// All connections are in use.
     TooMany,
@@ -47,15 +47,9 @@ impl Gate {
         Self { queue: Mutex::new(Queue::new(limits)) }
     }
 
-    /// Goes by other limits from now on.
-    pub fn limit(&self, limits: Limits) {
-        let woken = self.queue().limit(limits);
-        wake(woken);
-    }
-
-    /// These endpoints may be chosen from now on.
-    pub fn arrange(&self, endpoints: &[Arc<Endpoint>]) {
-        let woken = self.queue().arrange(endpoints);
+    /// These limits hold and these endpoints may be chosen from now on.
+    pub fn arrange(&self, limits: Limits, endpoints: &[Arc<Endpoint>]) {
+        let woken = self.queue().arrange(limits, endpoints);
         wake(woken);
     }
 

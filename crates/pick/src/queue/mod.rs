@@ -19,7 +19,7 @@ use seats::Seats;
 pub struct Limits {
     /// Requests at each endpoint at once.
     pub in_flight: Option<u32>,
-    /// Requests at all endpoints at once; more are turned away.
+    /// Requests at all endpoints at once. More wait if they would at a full endpoint, else they are turned away.
     pub connections: Option<u32>,
     /// Requests that may wait.
     pub length: usize,
@@ -36,6 +36,8 @@ pub struct Asks<'a> {
     pub wish: Option<u64>,
     /// The keys of endpoints that it has failed at.
     pub tried: &'a [u64],
+    /// Whether it would rather have nothing than wait.
+    pub hurries: bool,
 }
 
 /// What a request gets.
@@ -47,7 +49,7 @@ pub enum Entered {
     Waits,
     /// There is no endpoint that it has not failed at.
     Nobody,
-    /// The queue is full.
+    /// There is no place at once, and the queue is full or it does not want to wait.
     QueueFull,
     /// All connections are in use.
     TooMany,
@@ -75,7 +77,7 @@ pub struct Queue<W> {
     waiting: usize,
     /// What those who waited have got, until they take it: a place, or the news that there is nobody for them.
     answered: HashMap<u64, Option<Arc<Endpoint>>>,
-    /// Whether somebody was not given a free place because all connections were in use.
+    /// Whether somebody may be waiting for any connection, and not for a place that is taken.
     is_capped: bool,
 }
 
@@ -109,25 +111,21 @@ impl<W> Queue<W> {
         self.seats.has_room(key)
     }
 
-    /// Goes by other limits from now on. Returns who is to be woken.
-    pub fn limit(&mut self, limits: Limits) -> Vec<W> {
+    /// These limits hold and these endpoints may be chosen from now on. Returns who is to be woken.
+    pub fn arrange(&mut self, limits: Limits, endpoints: &[Arc<Endpoint>]) -> Vec<W> {
         self.limits = limits;
-        self.seats.limit(limits.in_flight);
-        self.go_on()
-    }
-
-    /// These endpoints may be chosen from now on. Returns who is to be woken.
-    pub fn arrange(&mut self, endpoints: &[Arc<Endpoint>]) -> Vec<W> {
-        self.seats.arrange(endpoints);
+        self.seats.arrange(limits.in_flight, endpoints);
         let seats = &self.seats;
         for (_, line) in self.loyal.extract_if(|key, _| !seats.is_eligible(*key)) {
             self.anyone.extend(line);
         }
-        self.go_on()
+        let mut woken = self.turn_away();
+        woken.extend(self.settle());
+        woken
     }
 
-    /// A request comes. `choose` names an endpoint that has room; if it does not, any will do. `order` of what it asks
-    /// is filled in, and if it has to wait, that is the number of its ticket.
+    /// A request comes. `choose` names an endpoint that has room; if it does not, any will do. If it gets one, or has to wait for one,
+    /// it has its number in `order` from then on.
     pub fn enter(
         &mut self,
         asks: &mut Asks<'_>,
@@ -135,34 +133,35 @@ impl<W> Queue<W> {
         wake: impl FnOnce() -> W,
     ) -> Entered {
         let is_new = asks.order.is_none();
-        let order = *asks.order.get_or_insert_with(|| {
-            self.arrived += 1;
-            self.arrived
-        });
         if self.has_nobody_for(asks.tried) {
             return Entered::Nobody;
         }
-        if self.is_at_cap() {
+        let is_at_cap = self.is_at_cap();
+        if is_at_cap && is_new && self.limits.in_flight.is_none() {
             return Entered::TooMany;
         }
-        let wish = asks.wish.filter(|wish| self.seats.is_eligible(*wish));
+        let wish = asks.wish.filter(|wish| self.seats.is_eligible(*wish) && !asks.tried.contains(wish));
         let key = match wish {
+            _ if is_at_cap => None,
             Some(wish) => self.has_room(wish).then_some(wish),
             None => self.choose(asks.tried, choose),
         };
         if let Some(endpoint) = key.and_then(|key| self.seats.take(key)) {
+            self.number(asks);
             return Entered::Place(endpoint);
         }
         // One that was let in before is not sent away for those who came after it.
-        if is_new && self.waiting >= self.limits.length {
+        if asks.hurries || (is_new && self.waiting >= self.limits.length) {
             return Entered::QueueFull;
         }
+        let order = self.number(asks);
         let line = match wish {
             Some(wish) => self.loyal.entry(wish).or_default(),
             None => &mut self.anyone,
         };
         line.insert(order, Waiter { wake: wake(), tried: asks.tried.to_vec() });
         self.waiting += 1;
+        self.is_capped |= is_at_cap;
         Entered::Waits
     }
 
@@ -174,7 +173,7 @@ impl<W> Queue<W> {
     /// One who had a place at this endpoint has left. Returns who is to be woken: mostly the one who has it now.
     pub fn leave(&mut self, key: u64) -> Vec<W> {
         self.seats.leave(key);
-        if std::mem::take(&mut self.is_capped) {
+        if self.is_capped {
             return self.settle();
         }
         self.grant(key).into_iter().collect()
@@ -197,6 +196,14 @@ impl<W> Queue<W> {
         Vec::new()
     }
 
+    /// Its number, from now on.
+    fn number(&mut self, asks: &mut Asks<'_>) -> u64 {
+        *asks.order.get_or_insert_with(|| {
+            self.arrived += 1;
+            self.arrived
+        })
+    }
+
     fn is_at_cap(&self) -> bool {
         self.limits.connections.is_some_and(|most| self.seats.taken() >= most as usize)
     }
@@ -217,13 +224,6 @@ impl<W> Queue<W> {
             .or_else(|| self.seats.any(tried, self.arrived))
     }
 
-    /// After a change everybody gets what there is for him now.
-    fn go_on(&mut self) -> Vec<W> {
-        let mut woken = self.turn_away();
-        woken.extend(self.settle());
-        woken
-    }
-
     /// Tells those for whom there is nobody left.
     fn turn_away(&mut self) -> Vec<W> {
         let lost: Vec<u64> = match self.seats.eligible() {
@@ -242,20 +242,26 @@ impl<W> Queue<W> {
         lost.into_iter().filter_map(turn).collect()
     }
 
-    /// Gives away all free places that somebody waits for, one at each endpoint and then the next.
+    /// Gives away all free places that somebody waits for.
     fn settle(&mut self) -> Vec<W> {
-        self.is_capped = false;
         let mut woken = Vec::new();
-        let mut roomy = self.seats.roomy().to_vec();
-        while self.waiting > 0 && !roomy.is_empty() {
-            roomy.retain(|key| {
-                let granted = self.grant(*key);
-                let goes_on = granted.is_some();
-                woken.extend(granted);
-                goes_on
-            });
+        while !self.is_at_cap()
+            && let Some((order, key)) = self.first_with_a_place()
+        {
+            woken.extend(self.give(order, key));
         }
+        self.is_capped = self.waiting > 0 && self.is_at_cap();
         woken
+    }
+
+    /// The first of all who wait for whom there is a place, and where.
+    fn first_with_a_place(&self) -> Option<(u64, u64)> {
+        let mut anyone = self.anyone.iter();
+        let anyone =
+            anyone.find_map(|(order, waiter)| Some((*order, self.seats.any(&waiter.tried, *order)?)));
+        let roomy = self.loyal.iter().filter(|(key, _)| self.has_room(**key));
+        let loyal = roomy.filter_map(|(key, line)| Some((*line.keys().next()?, *key)));
+        anyone.into_iter().chain(loyal).min()
     }
 
     /// Gives a place at this endpoint, if there is one, to the first of those who wait for it.
@@ -263,23 +269,20 @@ impl<W> Queue<W> {
         if self.waiting == 0 || !self.has_room(key) {
             return None;
         }
-        let anyone = self.anyone.iter().find(|(_, waiter)| !waiter.tried.contains(&key));
-        let anyone = anyone.map(|(order, _)| *order);
+        let mut anyone = self.anyone.iter();
+        let anyone = anyone.find(|(_, waiter)| !waiter.tried.contains(&key)).map(|(order, _)| *order);
         let loyal = self.loyal.get(&key).and_then(|line| line.keys().next().copied());
         let first = anyone.into_iter().chain(loyal).min()?;
-        if self.is_at_cap() {
-            self.is_capped = true;
-            return None;
-        }
-        let waiter = if anyone == Some(first) {
-            self.anyone.remove(&first)?
-        } else {
-            let waiter = self.loyal.get_mut(&key)?.remove(&first)?;
-            self.forget_line(key);
-            waiter
-        };
+        self.give(first, key)
+    }
+
+    /// Gives one who waits a place at this endpoint.
+    fn give(&mut self, order: u64, key: u64) -> Option<W> {
+        let loyal = self.loyal.get_mut(&key).and_then(|line| line.remove(&order));
+        let waiter = loyal.or_else(|| self.anyone.remove(&order))?;
+        self.forget_line(key);
         self.waiting -= 1;
-        self.answered.insert(first, self.seats.take(key));
+        self.answered.insert(order, self.seats.take(key));
         Some(waiter.wake)
     }
 

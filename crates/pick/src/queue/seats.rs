@@ -53,11 +53,6 @@ impl Seats {
         !self.roomy.is_empty()
     }
 
-    /// The endpoints with room.
-    pub(super) fn roomy(&self) -> &[u64] {
-        &self.roomy
-    }
-
     /// One with room that is not among these, wherever the search for it begins.
     pub(super) fn any(&self, tried: &[u64], from: u64) -> Option<u64> {
         let len = self.roomy.len();
@@ -93,12 +88,8 @@ impl Seats {
         self.mark(key);
     }
 
-    pub(super) fn limit(&mut self, most: Option<u32>) {
+    pub(super) fn arrange(&mut self, most: Option<u32>, endpoints: &[Arc<Endpoint>]) {
         self.most = most.unwrap_or(u32::MAX);
-        self.mark_all();
-    }
-
-    pub(super) fn arrange(&mut self, endpoints: &[Arc<Endpoint>]) {
         self.seats.values_mut().for_each(|seat| seat.is_eligible = false);
         for endpoint in endpoints {
             let seat =

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Poll, Wake, Waker};
+use std::time::{Duration, Instant};
 
 use berth_pick::queue::{Asks, Entered, Entry, Gate, Limits, Queue};
 use berth_pick::{Chance, Endpoint};
@@ -17,7 +18,7 @@ fn endpoints(numbers: &BTreeSet<u16>, site: &mut Site) -> Vec<Arc<Endpoint>> {
 }
 
 /// One who waits.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Waits {
     wish: Option<u64>,
     /// The same, until that endpoint leaves.
@@ -33,6 +34,8 @@ struct Record {
     eligible: BTreeSet<u64>,
     placed: BTreeMap<u64, u64>,
     waiting: BTreeMap<u64, Waits>,
+    /// What everybody asked for.
+    asked: BTreeMap<u64, Waits>,
     /// Those who lose patience in the moment in which they are served.
     impatient: Chance,
     arrived: u64,
@@ -47,6 +50,7 @@ impl Record {
             eligible: BTreeSet::new(),
             placed: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            asked: BTreeMap::new(),
             impatient: Chance::new(entropy),
             arrived: 0,
         }
@@ -71,6 +75,8 @@ impl Record {
 
     /// Those who were woken take what they got, or do not.
     fn wake(&mut self, woken: Vec<u64>) {
+        // What is free even now was so when they were served.
+        let rooms: Vec<u64> = self.eligible.iter().copied().filter(|key| self.queue.has_room(*key)).collect();
         let waited: Vec<Waits> = woken
             .iter()
             .map(|order| self.waiting.remove(order).expect("who is woken waits, and is woken once"))
@@ -86,6 +92,9 @@ impl Record {
                     let key = endpoint.key();
                     let passed = self.waiting.range(..order).find(|(_, other)| self.takes(other, key));
                     assert!(passed.is_none(), "{order} overtakes {passed:?} at {key}");
+                    let mut before = self.waiting.range(..order);
+                    let passed = before.find(|(_, it)| rooms.iter().any(|key| self.takes(it, *key)));
+                    assert!(passed.is_none(), "{order} takes the connection of {passed:?}");
                     assert!(self.takes(&waits, key));
                     self.place(order, key);
                 }
@@ -95,15 +104,17 @@ impl Record {
     }
 
     fn arrive(&mut self, again: Option<u64>, wish: Option<u64>, tried: Vec<u64>) {
-        let mut asks = Asks { order: again, wish, tried: &tried };
+        let mut asks = Asks { order: again, wish, tried: &tried, hurries: false };
         let choice = self.site.choose(&[]).map(|index| self.site.set.endpoints()[index].key());
         // The ticket is known only afterwards, to the waker as well.
-        self.arrived += u64::from(again.is_none());
-        let order = again.unwrap_or(self.arrived);
+        let order = again.unwrap_or(self.arrived + 1);
         let entered = self.queue.enter(&mut asks, |_| choice, || order);
-        assert_eq!(asks.order, Some(order));
-        let loyal_to = wish.filter(|wish| self.eligible.contains(wish));
+        let is_in = matches!(entered, Entered::Place(_) | Entered::Waits);
+        assert_eq!(asks.order, is_in.then_some(order).or(again));
+        self.arrived += u64::from(is_in && again.is_none());
+        let loyal_to = wish.filter(|wish| self.eligible.contains(wish) && !tried.contains(wish));
         let waits = Waits { wish, loyal_to, tried };
+        self.asked.insert(order, waits.clone());
         match entered {
             Entered::Place(endpoint) => {
                 assert!(self.takes(&waits, endpoint.key()));
@@ -118,7 +129,10 @@ impl Record {
                 assert!(!self.eligible.is_empty() || !self.limits.holds_when_empty);
             }
             Entered::QueueFull => assert!(again.is_none() && self.waiting.len() >= self.limits.length),
-            Entered::TooMany => assert!(self.placed.len() >= self.limits.connections.unwrap() as usize),
+            Entered::TooMany => {
+                assert!(again.is_none() && self.limits.in_flight.is_none());
+                assert!(self.placed.len() >= self.limits.connections.unwrap() as usize);
+            }
         }
     }
 
@@ -141,10 +155,21 @@ impl Record {
                 let wish = wish.and_then(|wish| self.eligible.iter().nth(usize::from(wish)).copied());
                 self.arrive(None, wish, Vec::new());
             }
+            Event::Hurries => {
+                let mut asks = Asks { hurries: true, ..Asks::default() };
+                let entered = self.queue.enter(&mut asks, |_| None, || panic!("it does not wait"));
+                if let Entered::Place(endpoint) = entered {
+                    self.arrived += 1;
+                    self.asked.insert(self.arrived, Waits::default());
+                    self.place(self.arrived, endpoint.key());
+                }
+            }
             Event::Leaves(nth) => drop(self.leave(nth)),
             Event::FailsAndComesBack(nth) => {
                 if let Some((order, key)) = self.leave(nth) {
-                    self.arrive(Some(order), None, vec![key]);
+                    let Waits { wish, mut tried, .. } = self.asked[&order].clone();
+                    tried.push(key);
+                    self.arrive(Some(order), wish, tried);
                 }
             }
             Event::GivesUp(nth) => {
@@ -161,12 +186,12 @@ impl Record {
                 for waits in self.waiting.values_mut() {
                     waits.loyal_to = waits.loyal_to.filter(|wish| self.eligible.contains(wish));
                 }
-                let woken = self.queue.arrange(&endpoints);
+                let woken = self.queue.arrange(self.limits, &endpoints);
                 self.wake(woken);
             }
             Event::Limited(limits) => {
                 self.limits = limits;
-                let woken = self.queue.limit(limits);
+                let woken = self.queue.arrange(limits, self.site.set.endpoints());
                 self.wake(woken);
             }
         }
@@ -194,6 +219,7 @@ enum Event {
     Arrives { wish: Option<u8> },
     Leaves(usize),
     FailsAndComesBack(usize),
+    Hurries,
     GivesUp(usize),
     Arranged(BTreeSet<u16>),
     Limited(Limits),
@@ -218,6 +244,7 @@ fn event() -> impl Strategy<Value = Event> {
         5 => any_of.clone().prop_map(Event::Leaves),
         2 => any_of.clone().prop_map(Event::FailsAndComesBack),
         1 => any_of.prop_map(Event::GivesUp),
+        1 => Just(Event::Hurries),
         1 => proptest::collection::btree_set(0_u16..4, 0..4).prop_map(Event::Arranged),
         1 => limits().prop_map(Event::Limited),
     ]
@@ -261,13 +288,14 @@ impl Wake for Unpark {
 }
 
 #[test]
+#[allow(clippy::disallowed_methods, reason = "whoever is never woken must not wait for ever")]
 fn threads_share_a_gate() {
     const THREADS: usize = 8;
     const ROUNDS: usize = 3_000;
     let mut site = Site::new(berth_pick::Strategy::RoundRobin, 1);
     let endpoints = endpoints(&[0, 1].into(), &mut site);
     let gate = Arc::new(Gate::new(limit(1, THREADS)));
-    gate.arrange(&endpoints);
+    gate.arrange(limit(1, THREADS), &endpoints);
     let (inside, served, waited) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicU64::new(0));
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
@@ -290,8 +318,12 @@ fn threads_share_a_gate() {
                                     waited.fetch_add(1, Ordering::Relaxed);
                                     break place.expect("there is somebody");
                                 }
-                                // Whoever is never woken stays here.
-                                Poll::Pending => std::thread::park(),
+                                Poll::Pending => {
+                                    let patience = Duration::from_secs(30);
+                                    let begun = Instant::now();
+                                    std::thread::park_timeout(patience);
+                                    assert!(begun.elapsed() < patience, "nobody woke it");
+                                }
                             }
                         },
                         other => panic!("{other:?}"),
@@ -312,25 +344,26 @@ fn threads_share_a_gate() {
 #[test]
 fn who_waits_for_somebody_to_come_is_served_when_somebody_does() {
     let mut site = Site::new(berth_pick::Strategy::RoundRobin, 1);
-    let gate = Arc::new(Gate::new(Limits { in_flight: None, ..limit(1, 2) }));
+    let unlimited = Limits { in_flight: None, ..limit(1, 2) };
+    let gate = Arc::new(Gate::new(unlimited));
     let enter = || gate.enter(&mut Asks::default(), |_| None, Waker::noop());
     let (Entry::Waits(mut first), Entry::Waits(mut second)) = (enter(), enter()) else {
         panic!("nobody is there")
     };
     assert!(matches!(enter(), Entry::QueueFull));
     assert!(first.poll_claim().is_pending());
-    gate.arrange(&endpoints(&[0, 1].into(), &mut site));
+    let endpoints = endpoints(&[0, 1].into(), &mut site);
+    gate.arrange(unlimited, &endpoints);
     let [first, second] = [&mut first, &mut second].map(|waiting| match waiting.poll_claim() {
         Poll::Ready(Some(place)) => place.endpoint().key(),
         other => panic!("{other:?}"),
     });
     assert_ne!(first, second, "they are spread over those who came");
     // Where nobody is to be waited for, whoever waits hears of it.
-    gate.limit(limit(1, 2));
+    gate.arrange(limit(1, 2), &endpoints);
     let Entry::Place(_kept) = enter() else { panic!("there is room") };
     let Entry::Place(_kept) = enter() else { panic!("there is room") };
     let Entry::Waits(mut waits) = enter() else { panic!("there is none") };
-    gate.limit(Limits { holds_when_empty: false, ..limit(1, 2) });
-    gate.arrange(&[]);
+    gate.arrange(Limits { holds_when_empty: false, ..limit(1, 2) }, &[]);
     assert!(matches!(waits.poll_claim(), Poll::Ready(None)));
 }

@@ -9,6 +9,7 @@ mod curl;
 mod limits;
 mod links;
 mod queue;
+mod queue_failures;
 mod rates;
 mod readme;
 mod reload;

@@ -4,7 +4,7 @@ use berth_testkit::{Http, Listening, Wire, eventually};
 
 use crate::site::{Balancer, File, linked_server, port_of, registry};
 
-const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
+pub(crate) const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
 
 fn balancer_of(upstream: &Listening, keys: &str) -> (File, Balancer) {
     let file = File::with(&text(upstream, keys));
@@ -19,17 +19,17 @@ fn text(upstream: &Listening, keys: &str) -> String {
     )
 }
 
-fn ask(balancer: &Balancer, path: &str) -> Http {
+pub(crate) fn ask(balancer: &Balancer, path: &str) -> Http {
     let mut client = Http::connect(balancer.address);
     send(&mut client, path);
     client
 }
 
-fn send(client: &mut Http, path: &str) {
+pub(crate) fn send(client: &mut Http, path: &str) {
     client.wire.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
 }
 
-fn wait_for_waiting(balancer: &Balancer, count: usize) {
+pub(crate) fn wait_for_waiting(balancer: &Balancer, count: usize) {
     eventually(&format!("{count} wait"), || {
         (balancer.metric("balancer_queue_waiting{backend=\"/*\"}") == Some(count as f64)).then_some(())
     });
@@ -40,7 +40,7 @@ fn turned_away(balancer: &Balancer, reason: &str) -> Option<f64> {
 }
 
 /// The next request that reaches the upstream, and its path.
-fn next(upstream: &Listening) -> (Wire, String) {
+pub(crate) fn next(upstream: &Listening) -> (Wire, String) {
     let mut wire = upstream.accept();
     let head = wire.read_head();
     (wire, head.split(' ').nth(1).unwrap().to_owned())
@@ -121,7 +121,14 @@ fn a_client_that_leaves_gives_up_its_place() {
     wait_for_waiting(&balancer, 2);
     let mut stays = ask(&balancer, "/stays");
     wait_for_waiting(&balancer, 3);
-    drop(closes);
+    // Nor does an orderly end have to be waited for behind what was not read.
+    let mut ends = Http::connect(balancer.address);
+    ends.wire.send("POST /ends HTTP/1.1\r\nHost: test\r\nContent-Length: 30000\r\n\r\n");
+    ends.wire.send([b'x'; 20_000]);
+    let mut asks_on = ask(&balancer, "/asks");
+    send(&mut asks_on, "/on");
+    wait_for_waiting(&balancer, 5);
+    drop((closes, ends, asks_on));
     resets.wire.reset();
     wait_for_waiting(&balancer, 1);
     wire.send(ANSWER);
@@ -233,4 +240,40 @@ backends:
     assert_eq!(Http::once(balancer.address, "/a").status, 503);
     wire.send(ANSWER);
     assert_eq!(first.read_answer().status, 200);
+}
+
+#[test]
+fn a_tunnel_holds_its_place_until_it_ends() {
+    let upstream = Listening::start();
+    let (_file, balancer) = balancer_of(&upstream, "max_in_flight: 1, queue: {timeout: 1h}");
+    let mut tunnel = Wire::connect(balancer.address);
+    tunnel.send("GET /t HTTP/1.1\r\nHost: test\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n");
+    let (mut wire, _) = next(&upstream);
+    wire.send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n");
+    assert!(tunnel.read_head().starts_with("HTTP/1.1 101 "));
+    let mut waits = ask(&balancer, "/waits");
+    wait_for_waiting(&balancer, 1);
+    drop((tunnel, wire));
+    next(&upstream).0.send(ANSWER);
+    assert_eq!(waits.read_answer().status, 200);
+}
+
+#[test]
+fn connections_in_use_make_the_queue_wait_where_there_is_one() {
+    let upstreams = [Listening::start(), Listening::start()];
+    let [one, two] = upstreams.each_ref().map(Listening::address);
+    let balancer = File::with(&format!(
+        "routes: [{{path: /*, servers: ['http://{one}', 'http://{two}'], max_in_flight: 1, max_connections: 1}}]\n"
+    ))
+    .balancer();
+    let mut clients: Vec<Http> = (0..3).map(|_| ask(&balancer, "/")).collect();
+    wait_for_waiting(&balancer, 2);
+    for _ in 0..3 {
+        // Wherever the turn is.
+        let mut wire = eventually("a request", || upstreams.iter().find_map(Listening::try_accept));
+        wire.read_head();
+        assert!(upstreams.iter().all(|it| it.try_accept().is_none()), "one connection at a time");
+        wire.send(ANSWER);
+    }
+    assert!(clients.iter_mut().all(|client| client.read_answer().status == 200));
 }

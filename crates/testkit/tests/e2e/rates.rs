@@ -71,7 +71,6 @@ routes:
     assert_eq!((&endpoint["service"], &endpoint["id"]), (&"server".into(), &"a".into()));
     assert_eq!(endpoint["address"], server.address().to_string());
     assert!(endpoint["run"].as_str().unwrap().parse::<u64>().is_ok_and(|run| run > 0), "{endpoint}");
-    assert_eq!(endpoint["in_flight"], 0);
     // Another strategy; all counts go on.
     file.set(&text(", strategy: random"));
     let answer = Http::connect(balancer.admin).send("POST", "/reload", "Host: localhost\r\n", b"");

@@ -65,10 +65,11 @@ pub(super) struct RouteKeys {
     /// Keeps a client at the endpoint that it had first, by a cookie, for as long as that may be chosen.
     pub(super) sticky: Option<Spot<Sticky>>,
     /// Requests at each endpoint at once; more wait in the `queue`. Beside `backend` this is that backend's to say, as
-    /// are the next three.
+    /// are the next three; beside `pick` it has no meaning.
     #[schemars(with = "Option<u32>", range(min = 1, max = 4294967295_u32))]
     pub(super) max_in_flight: Option<Spot<u32>>,
-    /// Upstream connections in use at once, over all endpoints, else 503.
+    /// Upstream connections in use at once, over all endpoints. With `max_in_flight` more wait in the `queue`, else they
+    /// get 503.
     #[schemars(with = "Option<u32>", range(min = 1, max = 4294967295_u32))]
     pub(super) max_connections: Option<Spot<u32>>,
     /// Requests that wait at once for an upstream connection to come about, else 503; by default half of the client
@@ -145,7 +146,8 @@ pub(super) struct BackendKeys {
     /// Requests at each endpoint at once; more wait in the `queue`. WebSockets count for as long as they last.
     #[schemars(with = "Option<u32>", range(min = 1, max = 4294967295_u32))]
     pub(super) max_in_flight: Option<Spot<u32>>,
-    /// Upstream connections in use at once, over all endpoints, else 503.
+    /// Upstream connections in use at once, over all endpoints. With `max_in_flight` more wait in the `queue`, else they
+    /// get 503.
     #[schemars(with = "Option<u32>", range(min = 1, max = 4294967295_u32))]
     pub(super) max_connections: Option<Spot<u32>>,
     /// Requests that wait at once for an upstream connection to come about, else 503; by default half of the client

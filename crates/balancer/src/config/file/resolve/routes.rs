@@ -111,6 +111,11 @@ fn check_combinations(keys: &RouteKeys, destination: &Destination<'_>, report: &
             "has no meaning with `mode: redirect`, which sends the client there at once",
         );
     }
+    if is_pick && matches!(destination, Destination::Own(_)) {
+        for (key, place) in CapacityKeys::from(keys).places() {
+            refuse(Some(place), key, "has no meaning with `pick`, which forwards nothing");
+        }
+    }
     if !(is_redirect || matches!(destination, Destination::RedirectTo(_))) {
         let why = "has no meaning without `mode: redirect` or `redirect_to`";
         refuse(keys.permanent.as_ref().map(|key| key.place), "permanent", why);
