@@ -87,17 +87,16 @@ pub(crate) async fn serve(worker: &Worker, client: &mut Client) {
         // Matched by reference: what is moved here would have its place twice in every connection's task.
         let mut request = next_request(client, worker).await;
         let next = match &mut request {
-            Ok(request) => {
-                let next = exchange::run(worker, client, request).await;
-                // The connection may linger.
-                request.counts_no_more();
-                next
-            }
+            Ok(request) => exchange::run(worker, client, request).await,
             Err(NoRequest::End) => return,
             Err(NoRequest::Answered(answered)) => {
                 return Box::pin(answer_here(client, worker, answered)).await;
             }
         };
+        // The connection may linger.
+        if let Ok(request) = &mut request {
+            request.counts_no_more();
+        }
         match next {
             Next::Continue if client.can_go_on() => {}
             Next::Continue => return,
