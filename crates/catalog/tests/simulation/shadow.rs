@@ -160,7 +160,10 @@ impl Shadow {
 
     pub(crate) fn refused(&mut self, id: Key, suspect: Suspect, now: Duration) {
         let is_same = self.live.get(&id).is_some_and(|life| {
-            (life.run, life.port) == (suspect.run, suspect.address.port()) && life.dialled
+            let is_same = (life.run, life.port) == (suspect.run, suspect.address.port());
+            // The dial that was accepted came before the dial-back: one that came later, when the run has gone from its
+            // address and come back, says that it lives.
+            is_same && life.dialled && suspect.dialled
         });
         if is_same && self.is_suspect(id) {
             self.finish(id, Reason::Crashed, now);
