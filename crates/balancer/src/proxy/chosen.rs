@@ -45,7 +45,7 @@ impl Chosen {
         Some(Self::of(view, backend, index))
     }
 
-    /// One that a place was waited for.
+    /// One with a place of its own.
     pub(crate) fn at(place: Place, backend: usize) -> Self {
         Self { hold: Hold::Place(Box::new(place)), backend, index: usize::MAX }
     }

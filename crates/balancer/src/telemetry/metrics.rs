@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -151,21 +151,28 @@ impl Workers {
     }
 
     fn latency(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let bounds = LATENCY_BOUNDS_US.iter().map(|us| *us as f64 / 1e6).chain([f64::MAX]);
-        let buckets: Vec<(f64, u64)> = bounds
-            .enumerate()
-            .map(|(index, bound)| (bound, self.sum(|cells| &cells.latency[index])))
-            .collect();
-        let count = buckets.iter().map(|(_, count)| count).sum();
-        let sum_s = self.sum(|cells| &cells.latency_sum_us) as f64 / 1e6;
-        let mut metric = encoder.encode_descriptor(
+        let metric = encoder.encode_descriptor(
             "request_seconds",
             "From a request's head to the end of its answer",
             None,
             MetricType::Histogram,
         )?;
-        metric.encode_histogram::<[(&str, &str); 0]>(sum_s, count, &buckets, None)
+        let sum_us = self.sum(|cells| &cells.latency_sum_us);
+        histogram(metric, sum_us, |bucket| self.sum(|cells| &cells.latency[bucket]))
     }
+}
+
+/// Times in seconds, from their sum in microseconds and from how many are in each bucket.
+pub(super) fn histogram(
+    mut metric: MetricEncoder<'_>,
+    sum_us: u64,
+    count_in: impl Fn(usize) -> u64,
+) -> fmt::Result {
+    let bounds = LATENCY_BOUNDS_US.iter().map(|us| *us as f64 / 1e6).chain([f64::MAX]);
+    let buckets: Vec<(f64, u64)> =
+        bounds.enumerate().map(|(bucket, bound)| (bound, count_in(bucket))).collect();
+    let count = buckets.iter().map(|(_, count)| count).sum();
+    metric.encode_histogram::<[(&str, &str); 0]>(sum_us as f64 / 1e6, count, &buckets, None)
 }
 
 fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {

@@ -6,8 +6,7 @@ use std::sync::atomic::Ordering;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 
-use super::metrics::counters;
-use crate::buckets::LATENCY_BOUNDS_US;
+use super::metrics::{counters, histogram};
 use crate::upstreams::{LiveBackend, Snapshot, TurnedAway};
 
 pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {
@@ -23,13 +22,8 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -
     let mut family = encoder.encode_descriptor("queue_seconds", waits, None, MetricType::Histogram)?;
     for backend in &limited {
         let waits = &backend.lasting.places.waits;
-        let bounds = LATENCY_BOUNDS_US.iter().map(|us| *us as f64 / 1e6).chain([f64::MAX]);
-        let buckets: Vec<(f64, u64)> =
-            bounds.enumerate().map(|(index, bound)| (bound, waits.count(index))).collect();
-        let count = buckets.iter().map(|(_, count)| count).sum();
         let labels = label(backend);
-        let mut metric = family.encode_family(&labels)?;
-        metric.encode_histogram::<[(&str, &str); 0]>(waits.sum_us() as f64 / 1e6, count, &buckets, None)?;
+        histogram(family.encode_family(&labels)?, waits.sum_us(), |bucket| waits.count(bucket))?;
     }
     let turned_away: Vec<_> = own()
         .flat_map(|backend| {

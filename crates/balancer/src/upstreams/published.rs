@@ -187,8 +187,8 @@ impl Snapshot {
 
     /// The requests of all routes, by their rules, each once.
     pub(crate) fn requests_of_routes(&self) -> impl Iterator<Item = (&str, u64)> {
-        let routes = self.routes.all().iter();
-        once_each(routes.map(|route| (route.name.as_str(), route.requests.load(Ordering::Relaxed))))
+        let routes = once_each(self.routes.all(), |route| &route.name);
+        routes.map(|route| (route.name.as_str(), route.requests.load(Ordering::Relaxed)))
     }
 
     /// The requests of all backends, by their names, each once.
@@ -197,17 +197,16 @@ impl Snapshot {
             .map(|it| (it.lasting.name.as_str(), it.lasting.requests.load(Ordering::Relaxed)))
     }
 
-    /// All backends, each name once: what services advertise and the operator has as well, nobody takes.
+    /// All backends, each name once.
     pub(crate) fn named_backends(&self) -> impl Iterator<Item = &Arc<LiveBackend>> {
-        let mut seen = HashSet::new();
-        self.backends.iter().filter(move |backend| seen.insert(backend.lasting.name.as_str()))
+        once_each(&self.backends, |backend| &backend.lasting.name)
     }
 }
 
 /// Without what services advertise and the operator has as well: nobody takes that, and it has the same name.
-fn once_each<'a>(all: impl Iterator<Item = (&'a str, u64)>) -> impl Iterator<Item = (&'a str, u64)> {
+fn once_each<'a, T>(all: &'a [T], name: impl Fn(&'a T) -> &'a str) -> impl Iterator<Item = &'a T> {
     let mut seen = HashSet::new();
-    all.filter(move |(name, _)| seen.insert(*name))
+    all.iter().filter(move |one| seen.insert(name(one)))
 }
 
 /// The newest snapshot: written by the `upstreams` task, read by all workers.

@@ -124,8 +124,8 @@ impl<W> Queue<W> {
         woken
     }
 
-    /// A request comes. `choose` names an endpoint that has room; if it does not, any will do. If it gets one, or has to wait for one,
-    /// it has its number in `order` from then on.
+    /// A request comes. `choose` names an endpoint that has room; if it does not, any will do. With a place, or a place in
+    /// the queue, the request has its number in `order` from then on.
     pub fn enter(
         &mut self,
         asks: &mut Asks<'_>,

@@ -13,36 +13,9 @@ pub(super) struct CapacityKeys<'k> {
     queue: Option<&'k Spot<QueueKeys>>,
 }
 
-/// Routes and backends have these keys under the same names.
-macro_rules! from_keys {
-    ($($keys:ident),+) => {
-        $(impl<'k> From<&'k $keys> for CapacityKeys<'k> {
-            fn from(keys: &'k $keys) -> Self {
-                Self {
-                    max_in_flight: keys.max_in_flight.as_ref(),
-                    max_connections: keys.max_connections.as_ref(),
-                    max_pending: keys.max_pending.as_ref(),
-                    queue: keys.queue.as_ref(),
-                }
-            }
-        })+
-    };
-}
-
-from_keys!(RouteKeys, BackendKeys);
+shared_keys!(CapacityKeys: max_in_flight, max_connections, max_pending, queue);
 
 impl CapacityKeys<'_> {
-    /// The keys that are there, by name.
-    pub(super) fn places(self) -> impl Iterator<Item = (&'static str, Place)> {
-        let all = [
-            ("max_in_flight", self.max_in_flight.map(|key| key.place)),
-            ("max_connections", self.max_connections.map(|key| key.place)),
-            ("max_pending", self.max_pending.map(|key| key.place)),
-            ("queue", self.queue.map(|key| key.place)),
-        ];
-        all.into_iter().filter_map(|(name, place)| Some((name, place?)))
-    }
-
     pub(super) fn read(&self, report: &mut Report<'_>) -> Capacity {
         let value = |key: Option<&Spot<u32>>| key.map(|key| key.value);
         Capacity {

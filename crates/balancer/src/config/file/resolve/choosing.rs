@@ -19,38 +19,9 @@ pub(super) struct ChoosingKeys<'k> {
     pub(super) sticky: Option<&'k Spot<Sticky>>,
 }
 
-/// Routes and backends have these keys under the same names.
-macro_rules! from_keys {
-    ($($keys:ident),+) => {
-        $(impl<'k> From<&'k $keys> for ChoosingKeys<'k> {
-            fn from(keys: &'k $keys) -> Self {
-                Self {
-                    strategy: keys.strategy.as_ref(),
-                    hash_by: keys.hash_by.as_ref(),
-                    bounded_load: keys.bounded_load.as_ref(),
-                    slow_start: keys.slow_start.as_ref(),
-                    sticky: keys.sticky.as_ref(),
-                }
-            }
-        })+
-    };
-}
-
-from_keys!(RouteKeys, BackendKeys);
+shared_keys!(ChoosingKeys: strategy, hash_by, bounded_load, slow_start, sticky);
 
 impl ChoosingKeys<'_> {
-    /// The keys that are there, by name.
-    pub(super) fn places(self) -> impl Iterator<Item = (&'static str, Place)> {
-        let all = [
-            ("strategy", self.strategy.map(|key| key.place)),
-            ("hash_by", self.hash_by.map(|key| key.place)),
-            ("bounded_load", self.bounded_load.map(|key| key.place)),
-            ("slow_start", self.slow_start.map(|key| key.place)),
-            ("sticky", self.sticky.map(|key| key.place)),
-        ];
-        all.into_iter().filter_map(|(name, place)| Some((name, place?)))
-    }
-
     pub(super) fn read(&self, report: &mut Report<'_>) -> Choosing {
         let strategy = self.strategy.map(|key| key.value).unwrap_or_default();
         let is_consistent = strategy == StrategyName::ConsistentHash;

@@ -1,5 +1,27 @@
 //! From the keys of a file to what they mean. Everything that is wrong is told, not just the first.
 
+/// What routes and backends say under the same names: read from either, and listed where it has no meaning.
+macro_rules! shared_keys {
+    ($shared:ident: $($key:ident),+) => {
+        shared_keys!(@from RouteKeys, $shared, $($key),+);
+        shared_keys!(@from BackendKeys, $shared, $($key),+);
+        impl $shared<'_> {
+            /// The keys that are there, by name.
+            pub(super) fn places(self) -> impl Iterator<Item = (&'static str, Place)> {
+                let all = [$((stringify!($key), self.$key.map(|key| key.place))),+];
+                all.into_iter().filter_map(|(name, place)| Some((name, place?)))
+            }
+        }
+    };
+    (@from $keys:ident, $shared:ident, $($key:ident),+) => {
+        impl<'k> From<&'k $keys> for $shared<'k> {
+            fn from(keys: &'k $keys) -> Self {
+                Self { $($key: keys.$key.as_ref()),+ }
+            }
+        }
+    };
+}
+
 mod action;
 mod backends;
 mod capacity;
