@@ -216,7 +216,10 @@ backends:
         assert_eq!((answer.status, answer.field("Retry-After")), (503, Some("1")), "{path}");
         assert_eq!(answer.text(), "No instance of backend held is available.\n");
     }
-    assert_eq!(balancer.metric("balancer_failures_total{side=\"none\"}"), Some(2.0));
+    // Counted once the client has its answer.
+    eventually("both are counted", || {
+        (balancer.metric("balancer_failures_total{side=\"none\"}") == Some(2.0)).then_some(())
+    });
 }
 
 #[test]
