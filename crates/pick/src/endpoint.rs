@@ -7,6 +7,7 @@ use crossbeam_utils::CachePadded;
 
 use crate::latency::Latency;
 use crate::report::Report;
+use crate::signals::Signals;
 use crate::trouble::Trouble;
 
 /// A run as the balancer sees it: its address and its live load, shared by all workers.
@@ -28,6 +29,7 @@ struct Load {
     started: AtomicU64,
     finished: AtomicU64,
     trouble: Trouble,
+    signals: Signals,
     latency: Latency,
     report: Report,
 }
@@ -83,6 +85,12 @@ impl Endpoint {
     #[inline]
     pub fn trouble(&self) -> &Trouble {
         &self.load.trouble
+    }
+
+    /// What makes one doubt it.
+    #[inline]
+    pub fn signals(&self) -> &Signals {
+        &self.load.signals
     }
 
     /// How long its answers take.

@@ -14,6 +14,7 @@ pub mod queue;
 mod report;
 mod roster;
 mod set;
+mod signals;
 mod strategy;
 mod trouble;
 
@@ -26,5 +27,6 @@ pub use latency::Latency;
 pub use report::Report;
 pub use roster::Roster;
 pub use set::{Eligible, Set};
+pub use signals::{Signal, Signals};
 pub use strategy::Strategy;
 pub use trouble::Trouble;

@@ -78,6 +78,7 @@ fn default_backend(
         },
         choosing: super::Choosing::default(),
         capacity: super::Capacity::default(),
+        health: super::Health::default(),
         shares_with: None,
         servers: upstreams.iter().map(server).collect(),
         instances: match service {

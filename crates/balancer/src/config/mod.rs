@@ -14,9 +14,9 @@ use berth_client::RegistryAddress;
 use berth_daemon::LogFormat;
 
 pub use crate::routing::{
-    Action, Backend, Capacity, Choosing, Fixed, HashBy, Instances, LimitBy, PerClient, Placeholder, Policy,
-    ProxySettings, PublicUrl, QueueSettings, RateLimit, Route, RouteTimeouts, Routing, Server, SplitKey,
-    Sticky, StrategyName, Target, Template, Upstream,
+    Action, Backend, Capacity, Choosing, Fixed, HashBy, Health, Instances, LimitBy, PerClient, Placeholder,
+    Policy, ProbeKind, ProxySettings, PublicUrl, QueueSettings, RateLimit, Retry, RetryOn, Route,
+    RouteTimeouts, Routing, Server, SplitKey, Sticky, StrategyName, Target, Template, Upstream,
 };
 use crate::telemetry::{AccessFormat, AccessTarget};
 pub use default::default_routing;

@@ -12,7 +12,9 @@ mod capacity;
 mod choosing;
 mod client_table;
 mod general;
+mod health;
 mod rate_limit;
+mod retry;
 mod routes;
 mod upstream;
 
@@ -20,7 +22,9 @@ pub use capacity::{Capacity, QueueSettings};
 pub(crate) use choosing::client_of;
 pub use choosing::{Choosing, HashBy, Sticky};
 pub use general::{Millis, PerClient, ProxySettings, Timeouts};
+pub use health::{Health, ProbeKind};
 pub use rate_limit::{LimitBy, RateLimit};
+pub use retry::{Retry, RetryOn};
 pub(crate) use routes::{Edits, LiveRoute, Routes, StepTimeouts, split_query};
 pub use upstream::Upstream;
 
@@ -168,6 +172,8 @@ pub struct Policy {
     pub most_body_bytes: Option<Option<u64>>,
     /// How many requests it takes; each of these holds.
     pub rate_limits: Vec<RateLimit>,
+    /// When they are sent again.
+    pub retry: Retry,
 }
 
 /// Deadlines of a route, where they are not the general ones.
@@ -225,6 +231,8 @@ pub struct Backend {
     pub choosing: Choosing,
     /// How many requests it takes.
     pub capacity: Capacity,
+    /// How its endpoints are looked at.
+    pub health: Health,
     /// The backend whose endpoints these are, by its name, if it is another: they share their places and one queue.
     pub shares_with: Option<String>,
     /// Servers that the file names.

@@ -92,6 +92,8 @@ pub(crate) struct Upstreams {
     listed: BTreeMap<Identity, Member>,
     roster: Roster,
     published: Arc<Published>,
+    /// Endpoints at which traffic has met something.
+    signals: mpsc::UnboundedReceiver<u64>,
     clock: RunningClock,
     /// Sources that have spoken.
     heard: BTreeSet<SourceId>,
@@ -121,13 +123,15 @@ impl Upstreams {
     pub(crate) fn new(plan: Plan, clock: RunningClock, entropy: u64) -> (Self, Arc<Published>) {
         let members = Members::new(plan.sources.keys().copied());
         let backends = Backends::new(plan, entropy);
-        let published = Arc::new(Published::new(nobody(backends.plan(), &backends)));
+        let (published, signals) = Published::new(nobody(backends.plan(), &backends));
+        let published = Arc::new(published);
         let upstreams = Self {
             members,
             backends,
             listed: BTreeMap::new(),
             roster: Roster::default(),
             published: Arc::clone(&published),
+            signals,
             clock,
             heard: BTreeSet::new(),
             next: None,
@@ -168,6 +172,7 @@ impl Upstreams {
                 Some(replan) = plans.recv(), if self.next.is_none() => {
                     self.next = Some((replan, self.clock.now() + NEW_SOURCES_WAIT));
                 }
+                Some(_) = self.signals.recv() => {}
                 () = until(&self.clock, deadline) => {
                     changed |= self.members.expire(self.clock.now());
                 }

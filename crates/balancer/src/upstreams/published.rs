@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use berth_pick::{Ask, Chooser, Eligible, Endpoint, Set, Strategy};
+use berth_pick::{Ask, Chooser, Eligible, Endpoint, Set, Signal, Strategy};
+use tokio::sync::mpsc;
 
 use super::places::Places;
 use super::sticky::StickyCookie;
@@ -108,6 +109,8 @@ pub(crate) struct About {
 pub(crate) struct LiveBackend {
     /// Whom to choose from.
     pub(crate) set: Set,
+    /// Who may serve if nobody of those can: ejected endpoints, unless the set is made of them.
+    pub(crate) reserve: Vec<Arc<Endpoint>>,
     /// How to choose; the same in every snapshot, unless the operator decides otherwise.
     pub(crate) chooser: Arc<LiveChooser>,
     pub(crate) about: About,
@@ -127,6 +130,7 @@ impl LiveBackend {
     pub(crate) fn nobody(about: About, chooser: Arc<LiveChooser>, lasting: Arc<Lasting>) -> Self {
         Self {
             set: Set::default(),
+            reserve: Vec::new(),
             sticky: StickyCookie::new(&lasting.name, &chooser.choosing, &[]),
             chooser,
             is_limited: about.capacity.is_limited(),
@@ -142,6 +146,7 @@ impl LiveBackend {
         Self {
             sticky: StickyCookie::new(&self.lasting.name, &self.chooser.choosing, set.endpoints()),
             set,
+            reserve: Vec::new(),
             chooser: Arc::clone(&self.chooser),
             about: self.about.clone(),
             is_limited: self.is_limited,
@@ -217,12 +222,44 @@ pub(crate) struct Published {
     generation: AtomicU64,
     // Taken by a worker only when the generation has changed.
     current: Mutex<Arc<Snapshot>>,
+    /// The keys of endpoints at which traffic has met something. As a signal is told of once until it is taken, there
+    /// are never more than there are endpoints.
+    signalled: mpsc::UnboundedSender<u64>,
+    /// How often endpoints were given up.
+    given_up: AtomicU64,
 }
 
 impl Published {
-    pub(crate) fn new(first: Snapshot) -> Self {
-        let generation = AtomicU64::new(first.generation);
-        Self { begun: Instant::now(), generation, current: Mutex::new(Arc::new(first)) }
+    /// The first snapshot, and the keys of endpoints at which traffic meets something.
+    pub(crate) fn new(first: Snapshot) -> (Self, mpsc::UnboundedReceiver<u64>) {
+        let (signalled, signals) = mpsc::unbounded_channel();
+        let published = Self {
+            begun: Instant::now(),
+            generation: AtomicU64::new(first.generation),
+            current: Mutex::new(Arc::new(first)),
+            signalled,
+            given_up: AtomicU64::new(0),
+        };
+        (published, signals)
+    }
+
+    /// Tells the `upstreams` task what traffic has met at an endpoint.
+    #[cold]
+    pub(crate) fn signal(&self, endpoint: &Endpoint, signal: Signal) {
+        if endpoint.signals().raise(signal) {
+            // If nobody listens the balancer is ending.
+            let _ = self.signalled.send(endpoint.key());
+        }
+    }
+
+    /// An endpoint has been given up: whoever waits for its answer had better look.
+    pub(crate) fn note_given_up(&self) {
+        self.given_up.fetch_add(1, Ordering::Release);
+    }
+
+    /// How often endpoints were given up.
+    pub(crate) fn times_given_up(&self) -> u64 {
+        self.given_up.load(Ordering::Acquire)
     }
 
     /// Milliseconds on the balancer's clock, by which loads are told.

@@ -15,7 +15,7 @@ use super::{Followed, Plan, Published, Replan, Said, Upstreams};
 use crate::config::default_routing;
 use crate::proxy::{ProxySettings, Timeouts};
 use crate::routing::{
-    Action, Backend, Capacity, Choosing, Instances, Policy, Route, Routing, Server, Target,
+    Action, Backend, Capacity, Choosing, Health, Instances, Policy, Route, Routing, Server, Target,
 };
 use crate::tls::UpstreamTls;
 
@@ -189,6 +189,7 @@ fn backend(query: &str) -> Backend {
         subject: query.into(),
         choosing: Choosing::default(),
         capacity: Capacity::default(),
+        health: Health::default(),
         shares_with: None,
         servers: Vec::<Server>::new(),
         instances: Instances::Query(query.parse().unwrap()),

@@ -31,6 +31,7 @@ pub(crate) fn server(address: SocketAddr, public_url: Option<&str>) -> Server {
 pub(crate) fn backend(name: &str, servers: Vec<Server>) -> Backend {
     Backend {
         capacity: berth_balancer::config::Capacity::default(),
+        health: berth_balancer::config::Health::default(),
         shares_with: None,
         name: name.into(),
         subject: format!("backend {name}"),

@@ -5,7 +5,7 @@ use crate::config::file::keys::FileKeys;
 use crate::config::file::problem::{Report, quoted, suggestion};
 use crate::config::file::route_keys::{BackendKeys, Ignored, ServerEntry};
 use crate::config::file::spot::{Place, Spot};
-use crate::config::{Backend, Capacity, Choosing, Instances, Server};
+use crate::config::{Backend, Capacity, Choosing, Health, Instances, Server};
 
 use super::capacity::CapacityKeys;
 use super::choosing::ChoosingKeys;
@@ -112,6 +112,7 @@ impl Backends {
             subject: format!("service {query}"),
             choosing: Choosing::default(),
             capacity: Capacity::default(),
+            health: Health::default(),
             shares_with: None,
             servers: Vec::new(),
             instances: Instances::Query(query),
@@ -191,6 +192,7 @@ fn read_backend(parts: Parts<'_>, place: Place, whom: &str, report: &mut Report<
         subject: String::new(),
         choosing,
         capacity,
+        health: Health::default(),
         shares_with: None,
         servers,
         instances: service.map_or(Instances::None, Instances::Query),

@@ -7,7 +7,7 @@ use super::{limits, of, read_some};
 use crate::config::file::problem::{Report, quoted};
 use crate::config::file::route_keys::{EditKeys, RouteKeys};
 use crate::config::file::spot::{Place, Spot};
-use crate::config::{Policy, RouteTimeouts, parse_most_body, parse_time};
+use crate::config::{Policy, Retry, RouteTimeouts, parse_most_body, parse_time};
 
 /// The keys that change how a request is forwarded, and where they stand.
 pub(super) fn forwarding_keys(keys: &RouteKeys) -> [(&'static str, Option<Place>); 10] {
@@ -59,6 +59,7 @@ pub(super) fn read_policy(keys: &RouteKeys, rule: Option<&Rule>, report: &mut Re
         timeouts,
         most_body_bytes: most_body.map(|most| most.0),
         rate_limits: limits::read_rate_limits(keys.rate_limit.as_ref(), report),
+        retry: Retry::default(),
     })
 }
 
