@@ -1,0 +1,309 @@
+//! All endpoints of a balancer: takes in what sources, traffic and probes tell, and tells what follows.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use berth_model::{Identity, Instance, Scheme};
+use berth_pick::{Chance, Endpoint, Signal};
+
+use crate::Probed;
+use crate::checked::CheckId;
+use crate::failures::LOOK_EVERY;
+use crate::groups::{Group, Members};
+use crate::sources::{Said, SourceId, Sources, Word};
+use crate::standing::Standing;
+use crate::told::{Turn, Why};
+use crate::tracked::{Fate, Tracked};
+
+/// A probe that is to be sent now.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// To whom.
+    pub endpoint: Arc<Endpoint>,
+    /// For which check; none if it is to show whether the endpoint lives.
+    pub check: Option<CheckId>,
+    /// When it was given.
+    pub began: Duration,
+}
+
+/// What a balancer believes of its endpoints.
+#[derive(Debug)]
+pub struct Fleet {
+    pub(crate) sources: Sources,
+    pub(crate) registries: BTreeSet<SourceId>,
+    pub(crate) endpoints: BTreeMap<Identity, Tracked>,
+    /// Those that have a place, by the keys of their endpoints.
+    pub(crate) keys: HashMap<u64, Identity>,
+    pub(crate) by_address: HashMap<SocketAddr, BTreeSet<Identity>>,
+    pub(crate) groups: HashMap<Group, Members>,
+    pub(crate) agenda: BTreeSet<(Duration, u64)>,
+    /// Those whose failures are watched, and when they are looked at.
+    pub(crate) watched: BTreeSet<u64>,
+    pub(crate) look_at: Option<Duration>,
+    pub(crate) changed: BTreeSet<Identity>,
+    pub(crate) turns: Vec<Turn>,
+    pub(crate) has_given_up: bool,
+    pub(crate) chance: Chance,
+}
+
+impl Fleet {
+    /// Nobody. `seed` is for the times of probes, which are to scatter.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            sources: Sources::default(),
+            registries: BTreeSet::new(),
+            endpoints: BTreeMap::new(),
+            keys: HashMap::new(),
+            by_address: HashMap::new(),
+            groups: HashMap::new(),
+            agenda: BTreeSet::new(),
+            watched: BTreeSet::new(),
+            look_at: None,
+            changed: BTreeSet::new(),
+            turns: Vec::new(),
+            has_given_up: false,
+            chance: Chance::new(seed),
+        }
+    }
+
+    /// Listens to these sources and forgets all others. `registries` are those that can be away.
+    pub fn keep(&mut self, now: Duration, wanted: &BTreeSet<SourceId>, registries: &BTreeSet<SourceId>) {
+        let mut touched = BTreeSet::new();
+        self.sources.keep(wanted, &mut touched);
+        self.registries.clone_from(registries);
+        self.hear(now, touched);
+    }
+
+    /// Whether this source has said whom it lists.
+    pub fn has_list(&self, source: SourceId) -> bool {
+        self.sources.has_list(source)
+    }
+
+    /// Takes in what a source listed before the start, with its epoch of then; unless it has said something since.
+    pub fn remember(&mut self, now: Duration, source: SourceId, epoch: Option<u64>, listed: Vec<Instance>) {
+        let touched = listed.iter().map(Instance::identity).collect();
+        self.sources.remember(source, epoch, listed);
+        self.hear(now, touched);
+    }
+
+    /// What a source lists, with its epoch, to be remembered; none if it is not known.
+    pub fn list_of(&self, source: SourceId) -> Option<(Option<u64>, Vec<Arc<Instance>>)> {
+        self.sources.list_of(source)
+    }
+
+    /// Takes in what a source says.
+    pub fn say(&mut self, now: Duration, source: SourceId, said: Said) {
+        let mut touched = BTreeSet::new();
+        let tells_of_ends = matches!(&said, Said::Snapshot(snapshot) if !snapshot.ended.is_empty());
+        self.sources.apply(now, source, said, &mut touched);
+        if tells_of_ends {
+            // An end concerns a run wherever it is listed.
+            touched.extend(self.endpoints.keys().cloned());
+        }
+        let runs: Vec<Identity> = touched.iter().flat_map(|it| self.of_the_same_run(it)).cloned().collect();
+        touched.extend(runs);
+        self.hear(now, touched);
+    }
+
+    /// Forgets a registry in whose place others are followed, which have lists by now.
+    pub fn retire<'s>(
+        &mut self,
+        now: Duration,
+        source: SourceId,
+        heirs: impl Iterator<Item = &'s SourceId> + Clone,
+    ) {
+        let mut touched = BTreeSet::new();
+        self.sources.retire(now, source, heirs, &mut touched);
+        self.hear(now, touched);
+    }
+
+    /// Traffic has met something at the endpoint with this key.
+    pub fn signalled(&mut self, now: Duration, key: u64) {
+        let away = self.sources.are_away(&self.registries);
+        let Some(identity) = self.keys.get(&key).cloned() else { return };
+        let Some(tracked) = self.endpoints.get_mut(&identity) else { return };
+        let Some(endpoint) = tracked.place.as_ref().map(|place| Arc::clone(&place.endpoint)) else { return };
+        let mut fate = Fate::Stays;
+        for signal in endpoint.signals().take() {
+            match signal {
+                Signal::Refused => fate = tracked.refused(now, away),
+                signal => tracked.signalled(now, signal),
+            }
+        }
+        if tracked.watched.is_some() {
+            self.watched.insert(key);
+            self.look_at.get_or_insert(now + LOOK_EVERY);
+        }
+        self.decide(now, &identity, fate);
+    }
+
+    /// A probe has ended.
+    pub fn probed(&mut self, now: Duration, order: &Order, probed: Probed) {
+        let away = self.sources.are_away(&self.registries);
+        let Some(identity) = self.keys.get(&order.endpoint.key()).cloned() else { return };
+        let Some(tracked) = self.endpoints.get_mut(&identity) else { return };
+        let decides = match order.check {
+            None => tracked.life.end(now, order.began, probed),
+            Some(id) => {
+                if let Some(place) = &mut tracked.place
+                    && let Some(check) = place.checks.iter_mut().find(|check| check.id == id)
+                {
+                    check.end(now, order.began, probed);
+                }
+                tracked.life.note(now, probed);
+                // An answer that does not come counts in its own way.
+                probed != Probed::Unanswered
+            }
+        };
+        let was_given_up = tracked.is_given_up();
+        let fate = if decides { tracked.probed(now, order.began, probed, away) } else { Fate::Stays };
+        self.has_given_up |= tracked.is_given_up() && !was_given_up;
+        self.decide(now, &identity, fate);
+    }
+
+    /// When [`Self::due`] has something to do next.
+    pub fn next_deadline(&self) -> Option<Duration> {
+        let agenda = self.agenda.first().map(|(at, _)| *at);
+        self.sources.next_deadline().into_iter().chain(self.look_at).chain(agenda).min()
+    }
+
+    /// Does what is due, and says which probes are to be sent.
+    pub fn due(&mut self, now: Duration) -> Vec<Order> {
+        if self.sources.next_deadline().is_some_and(|at| at <= now) {
+            let mut touched = BTreeSet::new();
+            if self.sources.expire(now, &mut touched) {
+                touched.extend(self.endpoints.keys().cloned());
+            }
+            self.hear(now, touched);
+        }
+        if self.look_at.is_some_and(|at| at <= now) {
+            self.look_at_failures(now);
+        }
+        let mut orders = Vec::new();
+        while let Some((at, key)) = self.agenda.first().copied() {
+            if at > now {
+                break;
+            }
+            self.agenda.pop_first();
+            self.attend(now, key, &mut orders);
+        }
+        orders
+    }
+
+    /// Does what is due at one endpoint.
+    fn attend(&mut self, now: Duration, key: u64, orders: &mut Vec<Order>) {
+        let Some(identity) = self.keys.get(&key).cloned() else { return };
+        let Some(tracked) = self.endpoints.get_mut(&identity) else { return };
+        tracked.due = None;
+        let answers = tracked.life.answers();
+        let standing = tracked.standing;
+        if standing.limit().is_some_and(|limit| limit <= now) {
+            let is_suspect = matches!(standing, Standing::Suspect { .. });
+            // Nobody who answers has to go as long as there is nobody else.
+            if is_suspect || !(answers && self.is_needed(&identity)) {
+                let why = if is_suspect { Why::NeverAnswered } else { Why::TooLong };
+                return self.decide(now, &identity, Fate::Goes(why));
+            }
+        }
+        let Some(tracked) = self.endpoints.get_mut(&identity) else { return };
+        tracked.life.expire(now);
+        let Some(place) = &mut tracked.place else { return };
+        let mut order = |check| {
+            orders.push(Order { endpoint: Arc::clone(&place.endpoint), check, began: now });
+        };
+        if tracked.life.begin_due(now) {
+            order(None);
+        }
+        for check in &mut place.checks {
+            if check.begin(now, &mut self.chance) {
+                order(Some(check.id));
+            }
+        }
+        self.settle(now, &identity);
+    }
+
+    /// The sources' word on these has changed, or was said again.
+    fn hear(&mut self, now: Duration, touched: BTreeSet<Identity>) {
+        for identity in &touched {
+            let word = self.sources.word_on(identity);
+            match (self.endpoints.get_mut(identity), word) {
+                (None, Word::Gone(_)) => {}
+                (None, Word::Listed { instance, draining, is_remembered, .. }) => {
+                    let tracked = Tracked::new(now, instance, draining, is_remembered);
+                    self.endpoints.insert(identity.clone(), tracked);
+                    self.by_address.entry(identity.address()).or_default().insert(identity.clone());
+                    self.decide(now, identity, Fate::Stays);
+                }
+                (Some(tracked), word) => {
+                    let before = Arc::clone(&tracked.instance);
+                    let fate = tracked.hear(now, word);
+                    if *before != *tracked.instance {
+                        self.changed.insert(identity.clone());
+                    }
+                    self.decide(now, identity, fate);
+                }
+            }
+        }
+        touched.iter().for_each(|identity| self.make_way(now, identity));
+        self.sources.forget_last_words();
+    }
+
+    /// Whoever is not confirmed makes way for a later run at its address.
+    fn make_way(&mut self, now: Duration, identity: &Identity) {
+        let Some(there) = self.by_address.get(&identity.address()).filter(|there| there.len() > 1) else {
+            return;
+        };
+        let standing = |it: &Identity| self.endpoints.get(it).map(|tracked| tracked.standing);
+        let listed = there.iter().filter(|it| standing(it) == Some(Standing::Listed));
+        let Some(latest) = listed.map(|it| it.run).max() else { return };
+        let is_earlier = |it: &&Identity| it.run < latest && standing(it) != Some(Standing::Listed);
+        for earlier in there.iter().filter(is_earlier).cloned().collect::<Vec<_>>() {
+            self.decide(now, &earlier, Fate::Goes(Why::LaterRun));
+        }
+    }
+
+    fn decide(&mut self, now: Duration, identity: &Identity, fate: Fate) {
+        match fate {
+            Fate::Stays => self.settle(now, identity),
+            Fate::Goes(why) => self.remove(now, identity, why),
+        }
+    }
+
+    fn remove(&mut self, now: Duration, identity: &Identity, why: Why) {
+        let Some(tracked) = self.endpoints.get(identity) else { return };
+        if let Some(key) = tracked.key() {
+            self.keys.remove(&key);
+            self.watched.remove(&key);
+            if let Some(due) = tracked.due {
+                self.agenda.remove(&(due, key));
+            }
+            self.has_given_up |= tracked.is_given_up();
+        }
+        self.leave_groups(now, identity);
+        if let Some(tracked) = self.endpoints.remove(identity) {
+            self.turns.push(Turn { identity: identity.clone(), from: tracked.told_state(), to: None, why });
+        }
+        if let Some(there) = self.by_address.get_mut(&identity.address()) {
+            there.remove(identity);
+            if there.is_empty() {
+                self.by_address.remove(&identity.address());
+            }
+        }
+        self.changed.insert(identity.clone());
+    }
+
+    /// Everybody of the same run, wherever it listens.
+    fn of_the_same_run(&self, identity: &Identity) -> impl Iterator<Item = &Identity> {
+        let lowest = Identity {
+            scheme: Scheme::Http,
+            host: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            port: 0,
+            ..identity.clone()
+        };
+        let (service, id, run) = (lowest.service.clone(), lowest.id.clone(), lowest.run);
+        let of_it = move |it: &&Identity| it.service == service && it.id == id && it.run == run;
+        self.endpoints.range(lowest..).map(|(identity, _)| identity).take_while(of_it)
+    }
+}
