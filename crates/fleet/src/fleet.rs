@@ -73,7 +73,7 @@ impl Fleet {
         let mut touched = BTreeSet::new();
         self.sources.keep(wanted, &mut touched);
         self.registries.clone_from(registries);
-        self.hear(now, touched);
+        self.hear(now, &touched);
     }
 
     /// Whether this source has said whom it lists.
@@ -85,7 +85,7 @@ impl Fleet {
     pub fn remember(&mut self, now: Duration, source: SourceId, epoch: Option<u64>, listed: Vec<Instance>) {
         let touched = listed.iter().map(Instance::identity).collect();
         self.sources.remember(source, epoch, listed);
-        self.hear(now, touched);
+        self.hear(now, &touched);
     }
 
     /// What a source lists, with its epoch, to be remembered; none if it is not known.
@@ -104,7 +104,7 @@ impl Fleet {
         }
         let runs: Vec<Identity> = touched.iter().flat_map(|it| self.of_the_same_run(it)).cloned().collect();
         touched.extend(runs);
-        self.hear(now, touched);
+        self.hear(now, &touched);
     }
 
     /// Forgets a registry in whose place others are followed, which have lists by now.
@@ -116,7 +116,7 @@ impl Fleet {
     ) {
         let mut touched = BTreeSet::new();
         self.sources.retire(now, source, heirs, &mut touched);
-        self.hear(now, touched);
+        self.hear(now, &touched);
     }
 
     /// Traffic has met something at the endpoint with this key.
@@ -176,7 +176,7 @@ impl Fleet {
             if self.sources.expire(now, &mut touched) {
                 touched.extend(self.endpoints.keys().cloned());
             }
-            self.hear(now, touched);
+            self.hear(now, &touched);
         }
         if self.look_at.is_some_and(|at| at <= now) {
             self.look_at_failures(now);
@@ -225,8 +225,8 @@ impl Fleet {
     }
 
     /// The sources' word on these has changed, or was said again.
-    fn hear(&mut self, now: Duration, touched: BTreeSet<Identity>) {
-        for identity in &touched {
+    fn hear(&mut self, now: Duration, touched: &BTreeSet<Identity>) {
+        for identity in touched {
             let word = self.sources.word_on(identity);
             match (self.endpoints.get_mut(identity), word) {
                 (None, Word::Gone(_)) => {}
