@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use berth_balancer::config::{
-    Admin, Listen, MostBody, Options, Upstream, parse_admin, parse_ca, parse_listen, parse_most_body,
-    parse_size, parse_time, parse_token,
+    Admin, Listen, MostBody, Options, StatePlace, Upstream, parse_admin, parse_ca, parse_listen,
+    parse_most_body, parse_size, parse_state, parse_time, parse_token,
 };
 use berth_balancer::tls::UpstreamTls;
 use berth_balancer::{AccessFormat, AccessTarget};
@@ -140,6 +140,10 @@ pub(crate) struct Cli {
     #[arg(long)]
     no_via: bool,
 
+    /// Where what the registries list is kept for a start without them [default: under $XDG_STATE_HOME/berth]
+    #[arg(long, env = "BERTH_STATE", value_name = "FILE|none", value_parser = parse_state)]
+    state: Option<StatePlace>,
+
     /// Where a line per request goes: a file, - for stdout, or off [default: off]
     #[arg(long, value_name = "FILE|-|off")]
     access_log: Option<String>,
@@ -193,9 +197,19 @@ impl Cli {
             upstream_ca: self.upstream_ca.clone(),
             via: self.no_via.then_some(false),
             per_client: None,
+            state: self.state.clone(),
+            state_home: state_home(),
             access_log: self.access_log.as_deref().map(AccessTarget::parse),
             access_log_format: self.access_log_format,
             log_format: self.log_format,
         }
     }
+}
+
+/// Where this user's programs keep what they want to find again (XDG Base Directory Specification).
+fn state_home() -> Option<PathBuf> {
+    // What is not absolute is to be ignored.
+    let folder = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = folder("XDG_STATE_HOME").or_else(|| Some(folder("HOME")?.join(".local/state")));
+    home.map(|home| home.join("berth"))
 }

@@ -50,6 +50,8 @@ impl Process {
         for variable in ["BERTH_REGISTRY", "BERTH_TOKEN", "RUST_LOG"] {
             command.env_remove(variable);
         }
+        // Nor does it remember, or leave anything behind in the caller's home.
+        command.env("BERTH_STATE", "none");
         command.envs(variables.iter().copied());
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{name}: {error}"));

@@ -5,6 +5,7 @@ mod file;
 mod grammar;
 mod options;
 mod size;
+mod state;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ pub use file::{Place, Problem, Problems, load, schema};
 pub use grammar::{MostBody, parse_admin, parse_ca, parse_listen, parse_most_body, parse_time, parse_token};
 pub use options::{Listen, Options, Unsettled, settle};
 pub use size::parse_size;
+pub use state::{StatePlace, parse_state};
 
 /// Where the admin port is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +59,8 @@ pub struct Settings {
     pub open_files: usize,
     /// The data path.
     pub proxy: ProxySettings,
+    /// Where it is kept what registries have said.
+    pub state: StatePlace,
     /// Where the access log goes.
     pub access_log: AccessTarget,
     /// How its lines look.

@@ -1,4 +1,5 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use berth_client::RegistryAddress;
@@ -9,7 +10,7 @@ use ipnet::IpNet;
 use thiserror::Error;
 
 use super::grammar::MostBody;
-use super::{Admin, Loaded, PerClient, Settings, Upstream, default};
+use super::{Admin, Loaded, PerClient, Settings, StatePlace, Upstream, default, state};
 use crate::OTHER_FILES;
 use crate::proxy::{ProxySettings, Timeouts};
 use crate::telemetry::{AccessFormat, AccessTarget};
@@ -48,6 +49,9 @@ pub struct Options {
     pub upstream_ca: Option<UpstreamTls>,
     pub via: Option<bool>,
     pub per_client: Option<PerClient>,
+    pub state: Option<StatePlace>,
+    /// The folder of the usual state file; no flag, but the user's environment. Without it there is no such file.
+    pub state_home: Option<PathBuf>,
     pub access_log: Option<AccessTarget>,
     pub access_log_format: Option<AccessFormat>,
     pub log_format: Option<LogFormat>,
@@ -112,6 +116,8 @@ impl Options {
             upstream_ca: self.upstream_ca.or(file.upstream_ca),
             via: self.via.or(file.via),
             per_client: self.per_client.or(file.per_client),
+            state: self.state.or(file.state),
+            state_home: self.state_home.or(file.state_home),
             access_log: self.access_log.or(file.access_log),
             access_log_format: self.access_log_format.or(file.access_log_format),
             log_format: self.log_format.or(file.log_format),
@@ -140,6 +146,8 @@ pub fn settle(flags: &Options, file: Option<&Loaded>, open_files: u64) -> Result
     let registries = default::registries(&options, file);
     let routing = default::routing(options.service.as_ref(), &upstreams, &registries, file);
     let listen = options.listen.unwrap_or(Listen::everywhere(8080));
+    let usual_state = || state::usual(options.state_home.as_deref(), listen, &registries, &routing);
+    let state = options.state.clone().unwrap_or_else(usual_state);
     let threads = options
         .threads
         .map_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get), usize::from);
@@ -153,6 +161,7 @@ pub fn settle(flags: &Options, file: Option<&Loaded>, open_files: u64) -> Result
         most_connections,
         open_files: usize::try_from(open_files).unwrap_or(usize::MAX),
         grace: options.grace.unwrap_or(Duration::from_secs(30)),
+        state,
         access_log: options.access_log.clone().unwrap_or(AccessTarget::Off),
         access_format: options.access_log_format.unwrap_or_default(),
         log_format: options.log_format.unwrap_or_default(),

@@ -47,6 +47,7 @@ impl Difference {
             ("token", old.token != new.token),
             ("threads", old.threads != new.threads),
             ("max_connections", old.most_connections != new.most_connections),
+            ("state", old.state.differs_from(&new.state)),
             ("access_log", old.access_log != new.access_log),
             ("access_log_format", old.access_format != new.access_format),
             ("log_format", old.log_format != new.log_format),

@@ -224,6 +224,7 @@ impl Settings {
         self.token.clone_from(&running.token);
         self.threads = running.threads;
         self.most_connections = running.most_connections;
+        self.state.clone_from(&running.state);
         self.access_log.clone_from(&running.access_log);
         self.access_format = running.access_format;
         self.log_format = running.log_format;

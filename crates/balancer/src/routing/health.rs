@@ -14,9 +14,10 @@ pub struct Health {
 }
 
 /// What an endpoint is asked, on a new connection.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ProbeKind {
     /// `HEAD /`; any status is an answer.
+    #[default]
     Head,
     /// `GET` of a path.
     Get {
@@ -29,10 +30,4 @@ pub enum ProbeKind {
     },
     /// Nothing: that it accepts the connection is all that can be told of who does not speak HTTP.
     Connect,
-}
-
-impl Default for ProbeKind {
-    fn default() -> Self {
-        ProbeKind::Head
-    }
 }

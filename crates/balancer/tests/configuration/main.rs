@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at the first surprise")]
 
 mod documents;
+mod health;
 mod meaning;
 mod precedence;
 mod process;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use berth_balancer::config::{Admin, Settings, Upstream, default_routing};
+use berth_balancer::config::{Admin, Settings, StatePlace, Upstream, default_routing};
 use berth_balancer::proxy::{ProxySettings, Timeouts};
 use berth_balancer::tls::UpstreamTls;
 use berth_balancer::{AccessFormat, AccessTarget, Bound, Limits, Reloading, Reread, StartError};
@@ -60,6 +60,7 @@ pub(crate) fn settings(upstreams: &[SocketAddr]) -> Settings {
             via: true,
             per_client: None,
         },
+        state: StatePlace::None,
         access_log: AccessTarget::Off,
         access_format: AccessFormat::Combined,
         log_format: berth_daemon::LogFormat::default(),

@@ -2,6 +2,7 @@
 //! what the keys say is checked and put together (`resolve`). At each step everything that is wrong is told, and what
 //! is right nevertheless (`sound`) goes on to the next, so that one look finds all.
 
+mod health_keys;
 mod keys;
 mod problem;
 mod resolve;

@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
+use super::health_keys::{HealthEntry, RetryKeys};
 use super::spot::{Factor, Named, OneOrMany, ServiceQuery, SizeOrNone, Spot, Text, Time, Url};
 use crate::config::{Sticky, StrategyName};
 
@@ -78,6 +79,9 @@ pub(super) struct RouteKeys {
     pub(super) max_pending: Option<Spot<u32>>,
     /// How requests wait that find all endpoints at their `max_in_flight`, or none.
     pub(super) queue: Option<Spot<QueueKeys>>,
+    /// How the endpoints are looked at; without it only where there is a doubt. Beside `backend` this is that backend's
+    /// to say.
+    pub(super) health: Option<Spot<HealthEntry>>,
     /// Whether the balancer carries the request, or sends the client to the endpoint's public URL.
     #[schemars(extend("default" = "proxy"))]
     pub(super) mode: Option<Spot<ModeKey>>,
@@ -119,6 +123,8 @@ pub(super) struct RouteKeys {
     /// How many requests the route takes, else 429: a limit, or up to 8, each of which holds.
     #[schemars(with = "Option<RateLimits>")]
     pub(super) rate_limit: Option<Spot<OneOrMany<Spot<RateLimitKeys>>>>,
+    /// When a request is sent again that an endpoint did not answer.
+    pub(super) retry: Option<Spot<RetryKeys>>,
     /// Not supported yet.
     #[schemars(with = "Option<Text>")]
     pub(super) docker_image: Option<Spot<Ignored>>,
@@ -156,6 +162,8 @@ pub(super) struct BackendKeys {
     pub(super) max_pending: Option<Spot<u32>>,
     /// How requests wait that find all endpoints at their `max_in_flight`, or none.
     pub(super) queue: Option<Spot<QueueKeys>>,
+    /// How the endpoints are looked at; without it only where there is a doubt.
+    pub(super) health: Option<Spot<HealthEntry>>,
     /// Servers, each a URL or a mapping.
     pub(super) servers: Option<Spot<Vec<Spot<ServerEntry>>>>,
     /// The service whose instances are endpoints, such as `web@1.x`.

@@ -174,6 +174,10 @@ kinds! {
     ServiceQuery, "query", { "type": "string", "examples": ["web", "web@1.x"] };
     /// `1.25`.
     Factor, "number", { "type": ["number", "string"], "examples": [1.25, 1.5] };
+    /// `200-399`.
+    Statuses, "status", { "type": ["string", "integer"], "examples": [200, "2xx", "200-399"] };
+    /// `reset`.
+    Cause, "cause", { "type": ["string", "integer"], "examples": ["reset", 503] };
     /// `10.0.0.0/8`.
     Network, "network", { "type": "string", "examples": ["10.0.0.0/8"] };
     /// Anything.

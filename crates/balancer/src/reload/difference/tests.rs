@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use crate::config::{Options, settle};
+use berth_fleet::Check;
+
+use crate::config::{Options, StatePlace, settle};
 
 use super::*;
 
@@ -32,6 +34,9 @@ fn what_changes_is_named() {
     assert_eq!(told(|it| it.routing.advertised_routes = false), "advertised_routes: false");
     assert_eq!(told(|it| it.routing.routes.clear()), "route /* removed");
     assert_eq!(told(|it| it.routing.routes[0].policy.add_prefix = Some("/x".into())), "route /* changed");
+    assert_eq!(told(|it| it.routing.routes[0].policy.retry.attempts = 0), "route /* changed");
+    let checked = |it: &mut Settings| it.routing.backends[0].health.check = Some(Check::default());
+    assert_eq!(told(checked), "backend default changed");
     assert_eq!(
         told(|it| it.routing.backends[0].name = "other".into()),
         "backend other added; backend default removed; route /* changed"
@@ -62,6 +67,18 @@ fn what_needs_a_restart_is_told() {
     });
     assert_eq!(difference.needs_restart, ["token", "threads"]);
     assert!(difference.changed.is_empty());
+}
+
+#[test]
+fn the_usual_state_file_is_no_difference_whatever_its_name() {
+    let of = |place: &StatePlace| settings(|it| it.state = place.clone());
+    let (one, other) = (StatePlace::Usual("/a/1.json".into()), StatePlace::Usual("/a/2.json".into()));
+    let asked = StatePlace::Asked("/a/1.json".into());
+    assert_eq!(Difference::between(&of(&one), &of(&other)), Difference::default());
+    for (old, new) in [(&one, &asked), (&asked, &StatePlace::None), (&StatePlace::None, &one)] {
+        let difference = Difference::between(&of(old), &of(new));
+        assert_eq!((difference.needs_restart, difference.changed.len()), (vec!["state"], 0));
+    }
 }
 
 #[test]

@@ -30,6 +30,7 @@ pub(super) fn destination<'k>(keys: &'k Spot<RouteKeys>, report: &mut Report<'_>
     let own = Parts {
         choosing: (&keys.value).into(),
         capacity: (&keys.value).into(),
+        looking: (&keys.value).into(),
         servers: keys.servers.as_ref(),
         service: keys.service.as_ref(),
         docker_image: keys.docker_image.as_ref(),

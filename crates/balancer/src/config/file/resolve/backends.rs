@@ -9,6 +9,7 @@ use crate::config::{Backend, Capacity, Choosing, Health, Instances, Server};
 
 use super::capacity::CapacityKeys;
 use super::choosing::ChoosingKeys;
+use super::health::Looking;
 use super::{of, read, read_some};
 
 /// The longest name of a backend.
@@ -34,6 +35,7 @@ pub(super) struct Backends {
 pub(super) struct Parts<'k> {
     pub(super) choosing: ChoosingKeys<'k>,
     pub(super) capacity: CapacityKeys<'k>,
+    pub(super) looking: Looking<'k>,
     pub(super) servers: Option<&'k Spot<Vec<Spot<ServerEntry>>>>,
     pub(super) service: Option<&'k Spot<String>>,
     pub(super) docker_image: Option<&'k Spot<Ignored>>,
@@ -44,6 +46,7 @@ impl<'k> From<&'k BackendKeys> for Parts<'k> {
         Self {
             choosing: keys.into(),
             capacity: keys.into(),
+            looking: keys.into(),
             servers: keys.servers.as_ref(),
             service: keys.service.as_ref(),
             docker_image: keys.docker_image.as_ref(),
@@ -174,6 +177,7 @@ fn read_backend(parts: Parts<'_>, place: Place, whom: &str, report: &mut Report<
     }
     let choosing = parts.choosing.read(report);
     let capacity = parts.capacity.read(report);
+    let health = parts.looking.read(report);
     let service = read_some(parts.service, "service", str::parse, report);
     let mut servers = Vec::new();
     for entry in parts.servers.into_iter().flat_map(|servers| &servers.value) {
@@ -192,7 +196,7 @@ fn read_backend(parts: Parts<'_>, place: Place, whom: &str, report: &mut Report<
         subject: String::new(),
         choosing,
         capacity,
-        health: Health::default(),
+        health,
         shares_with: None,
         servers,
         instances: service.map_or(Instances::None, Instances::Query),

@@ -3,14 +3,14 @@ use std::fmt::Display;
 use berth_http1::{FieldEdits, is_host};
 use berth_route::{PathPattern, Rule};
 
-use super::{limits, of, read_some};
+use super::{limits, of, read_some, retry};
 use crate::config::file::problem::{Report, quoted};
 use crate::config::file::route_keys::{EditKeys, RouteKeys};
 use crate::config::file::spot::{Place, Spot};
-use crate::config::{Policy, Retry, RouteTimeouts, parse_most_body, parse_time};
+use crate::config::{Policy, RouteTimeouts, parse_most_body, parse_time};
 
 /// The keys that change how a request is forwarded, and where they stand.
-pub(super) fn forwarding_keys(keys: &RouteKeys) -> [(&'static str, Option<Place>); 10] {
+pub(super) fn forwarding_keys(keys: &RouteKeys) -> [(&'static str, Option<Place>); 11] {
     let text = |value: &Option<Spot<String>>| value.as_ref().map(|value| value.place);
     let edits = |value: &Option<Spot<EditKeys>>| value.as_ref().map(|value| value.place);
     [
@@ -24,6 +24,7 @@ pub(super) fn forwarding_keys(keys: &RouteKeys) -> [(&'static str, Option<Place>
         ("timeout_body", text(&keys.timeout_body)),
         ("timeout_send", text(&keys.timeout_send)),
         ("timeout_tunnel", text(&keys.timeout_tunnel)),
+        ("retry", keys.retry.as_ref().map(|retry| retry.place)),
     ]
 }
 
@@ -59,7 +60,7 @@ pub(super) fn read_policy(keys: &RouteKeys, rule: Option<&Rule>, report: &mut Re
         timeouts,
         most_body_bytes: most_body.map(|most| most.0),
         rate_limits: limits::read_rate_limits(keys.rate_limit.as_ref(), report),
-        retry: Retry::default(),
+        retry: retry::read_retry(keys.retry.as_ref(), report),
     })
 }
 
@@ -81,7 +82,7 @@ fn read_prefix(text: &str) -> Result<String, String> {
     }
 }
 
-fn read_host(text: &str) -> Result<String, String> {
+pub(super) fn read_host(text: &str) -> Result<String, String> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
     if text.len() > 255 || !text.bytes().all(is_plain) || !is_host(text) {
         let shown = quoted(text);

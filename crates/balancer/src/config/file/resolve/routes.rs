@@ -6,6 +6,7 @@ use super::action::{self, Destination};
 use super::backends::Backends;
 use super::capacity::CapacityKeys;
 use super::choosing::ChoosingKeys;
+use super::health::Looking;
 use super::{policy, rule};
 use crate::config::file::keys::FileKeys;
 use crate::config::file::problem::{Report, quoted};
@@ -61,9 +62,14 @@ fn route(
     Some(Route { rule: rule?, action: action?, policy: policy? })
 }
 
-/// The keys that say how a backend chooses and how much it takes, and where they stand.
+/// The keys that say what holds for a backend whoever uses it, and where they stand.
+fn lasting_keys(keys: &RouteKeys) -> impl Iterator<Item = (&'static str, Place)> {
+    CapacityKeys::from(keys).places().chain(Looking::from(keys).places())
+}
+
+/// These, and those that say how it chooses.
 fn backend_keys(keys: &RouteKeys) -> impl Iterator<Item = (&'static str, Place)> {
-    ChoosingKeys::from(keys).places().chain(CapacityKeys::from(keys).places())
+    ChoosingKeys::from(keys).places().chain(lasting_keys(keys))
 }
 
 /// Keys that have no meaning beside others.
@@ -91,7 +97,7 @@ fn check_combinations(keys: &RouteKeys, destination: &Destination<'_>, report: &
         refuse(keys.split_by.as_ref().map(|key| key.place), "split_by", "has no meaning without `split`");
     }
     if let Destination::Named(_) = destination {
-        for (key, place) in CapacityKeys::from(keys).places() {
+        for (key, place) in lasting_keys(keys) {
             refuse(Some(place), key, "belongs to the backend, where it holds for all its routes");
         }
     }

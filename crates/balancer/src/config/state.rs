@@ -1,0 +1,91 @@
+use std::path::{Path, PathBuf};
+
+use berth_client::RegistryAddress;
+use berth_pick::hash;
+
+use super::{Instances, Listen, Routing};
+
+/// Where the balancer keeps what registries have said, for a start while none of them answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StatePlace {
+    /// Nowhere.
+    None,
+    /// In the file that was asked for.
+    Asked(PathBuf),
+    /// In the usual file, which no other balancer of this user has.
+    Usual(PathBuf),
+}
+
+impl StatePlace {
+    /// The file, if there is to be one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            StatePlace::None => None,
+            StatePlace::Asked(path) | StatePlace::Usual(path) => Some(path),
+        }
+    }
+
+    /// Whether a balancer that runs has to be started anew for another one. Where the usual file is follows from other
+    /// settings.
+    pub(crate) fn differs_from(&self, other: &Self) -> bool {
+        self != other && !matches!((self, other), (StatePlace::Usual(_), StatePlace::Usual(_)))
+    }
+}
+
+/// Reads a file's path, or `none`.
+///
+/// # Errors
+/// It is empty.
+pub fn parse_state(text: &str) -> Result<StatePlace, String> {
+    match text {
+        "" => Err("write a file, or none".to_owned()),
+        "none" => Ok(StatePlace::None),
+        path => Ok(StatePlace::Asked(PathBuf::from(path))),
+    }
+}
+
+/// The usual file in this folder: there is one for each address, list of registries and choice of services, so that no
+/// two balancers that run share one.
+pub(super) fn usual(
+    home: Option<&Path>,
+    listen: Listen,
+    registries: &[RegistryAddress],
+    routing: &Routing,
+) -> StatePlace {
+    match home {
+        // Without a registry there is nothing to remember.
+        Some(home) if !registries.is_empty() => {
+            let name = name(listen, registries, routing);
+            StatePlace::Usual(home.join(format!("{name:016x}.json")))
+        }
+        _ => StatePlace::None,
+    }
+}
+
+fn name(listen: Listen, registries: &[RegistryAddress], routing: &Routing) -> u64 {
+    // In whatever order they are named.
+    let mut parts: Vec<String> = registries.iter().map(ToString::to_string).collect();
+    parts.sort_unstable();
+    parts.push(listen.address.to_string());
+    parts.extend(queries(routing));
+    // No part has a line break in it.
+    hash(0, parts.join("\n").as_bytes())
+}
+
+/// What is asked for, if it is not everything.
+fn queries(routing: &Routing) -> Vec<String> {
+    let mut queries = Vec::new();
+    for backend in &routing.backends {
+        match &backend.instances {
+            Instances::None => {}
+            Instances::WithoutRoutes => return Vec::new(),
+            Instances::Query(query) => queries.push(query.to_string()),
+        }
+    }
+    if routing.advertised_routes {
+        return Vec::new();
+    }
+    queries.sort_unstable();
+    queries.dedup();
+    queries
+}
