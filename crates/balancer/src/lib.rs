@@ -31,14 +31,15 @@ pub use berth_http1::Limits;
 pub use reload::{Reloading, Reread};
 pub use telemetry::{AccessFormat, AccessTarget};
 
+use admin::AdminCalls;
 use config::{Admin, Settings};
 use discovery::Sources;
 use proxy::Clients;
 use proxy::listener::{bind_group, with_fallback};
 use proxy::worker::{self, NextListener};
-use reload::{Reloads, Running};
+use reload::Running;
 use telemetry::{AccessLog, Cells, Rates};
-use upstreams::{Published, Replan, Upstreams};
+use upstreams::{Hears, MOST_PROBES, Published, Replan, Shown, Upstreams};
 
 /// Updates from all sources that may wait to be taken in.
 const WAITING_UPDATES: usize = 1024;
@@ -47,7 +48,7 @@ const WAITING_UPDATES: usize = 1024;
 const FIRST_LIST_WAIT: Duration = Duration::from_millis(500);
 
 /// Files that a balancer has open beside connections of clients and upstreams.
-pub const OTHER_FILES: usize = 64;
+pub const OTHER_FILES: usize = 64 + MOST_PROBES;
 
 /// How long the last lines of the access log may take.
 const LOG_WAIT: Duration = Duration::from_secs(1);
@@ -148,7 +149,7 @@ pub async fn run(
 ) -> Result<(), StartError> {
     let log = AccessLog::open(&settings.access_log, settings.access_format)
         .map_err(|error| StartError::AccessLog(settings.access_log.clone(), error))?;
-    let Following { published, sources, plans, mut heard } = follow(&settings);
+    let Following { published, sources, plans, asks, mut heard } = follow(&settings);
     let cells: Vec<Arc<Cells>> = bound.listeners.iter().map(|_| Arc::default()).collect();
     let (listeners, next_listeners): (Vec<_>, Vec<_>) =
         bound.listeners.iter().map(|_| mpsc::unbounded_channel()).unzip();
@@ -159,7 +160,8 @@ pub async fn run(
         let dropped = log.as_ref().map(AccessLog::dropped).unwrap_or_default();
         let metrics = telemetry::registry(cells.clone(), Arc::clone(&published), dropped);
         let rates = Rates::follow(Arc::clone(&published));
-        serve_admin(listener, metrics, reloads.clone(), rates, &settings, &shutdown)
+        let calls = AdminCalls { metrics, reloads: reloads.clone(), rates, asks };
+        serve_admin(listener, calls, &settings, &shutdown)
     });
     let admin = admin.transpose()?;
     tokio::select! {
@@ -197,6 +199,7 @@ struct Following {
     published: Arc<Published>,
     sources: Sources,
     plans: mpsc::Sender<Replan>,
+    asks: mpsc::Sender<oneshot::Sender<Shown>>,
     heard: watch::Receiver<bool>,
 }
 
@@ -208,18 +211,19 @@ fn follow(settings: &Settings) -> Following {
     let (said, waiting) = mpsc::channel(WAITING_UPDATES);
     let (heard, is_heard) = watch::channel(false);
     let (plans, next_plans) = mpsc::channel(1);
+    let (asks, asked) = mpsc::channel(1);
     let mut sources = Sources::new(said, settings.token.clone());
     let plan = sources.follow(settings);
-    let (upstreams, published) = Upstreams::new(plan, clock, fastrand::u64(..));
-    tokio::spawn(upstreams.run(waiting, next_plans, heard));
-    Following { published, sources, plans, heard: is_heard }
+    let state = settings.state.path();
+    let (upstreams, published) = Upstreams::new(plan, state, clock, fastrand::u64(..));
+    let hears = Hears { said: waiting, plans: next_plans, asked };
+    tokio::spawn(upstreams.run(hears, heard));
+    Following { published, sources, plans, asks, heard: is_heard }
 }
 
 fn serve_admin(
     listener: TcpListener,
-    metrics: prometheus_client::registry::Registry,
-    reloads: Reloads,
-    rates: Arc<Rates>,
+    calls: AdminCalls,
     settings: &Settings,
     shutdown: &Shutdown,
 ) -> Result<Shutdown, StartError> {
@@ -228,7 +232,7 @@ fn serve_admin(
         tokio::net::TcpListener::from_std(listener).map_err(|error| StartError::Listen(address, error))?;
     let token = settings.token.as_deref().map(str::parse::<Token>).transpose().map_err(StartError::Token)?;
     let access = Access { token, loopback: address.ip().is_loopback() };
-    let router = admin::router(shutdown.graceful.clone(), metrics, reloads, rates, access);
+    let router = admin::router(shutdown.graceful.clone(), calls, access);
     info!(addr = %address, "admin port listening");
     // It answers, with 503 on /readyz, until the last request has ended.
     let ending = Shutdown::default();

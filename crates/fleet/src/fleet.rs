@@ -169,8 +169,8 @@ impl Fleet {
         self.sources.next_deadline().into_iter().chain(self.look_at).chain(agenda).min()
     }
 
-    /// Does what is due, and says which probes are to be sent.
-    pub fn due(&mut self, now: Duration) -> Vec<Order> {
+    /// Does what is due, and says which probes are to be sent. What is due at more than `most` endpoints stays so.
+    pub fn due(&mut self, now: Duration, most: usize) -> Vec<Order> {
         if self.sources.next_deadline().is_some_and(|at| at <= now) {
             let mut touched = BTreeSet::new();
             if self.sources.expire(now, &mut touched) {
@@ -182,11 +182,9 @@ impl Fleet {
             self.look_at_failures(now);
         }
         let mut orders = Vec::new();
-        while let Some((at, key)) = self.agenda.first().copied() {
-            if at > now {
-                break;
-            }
-            self.agenda.pop_first();
+        for _ in 0..most {
+            let Some((at, key)) = self.agenda.first().copied().filter(|(at, _)| *at <= now) else { break };
+            self.agenda.remove(&(at, key));
             self.attend(now, key, &mut orders);
         }
         orders

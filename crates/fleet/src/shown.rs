@@ -31,6 +31,11 @@ impl Fleet {
         Some(Member { instance: &tracked.instance, is_draining: tracked.is_draining() })
     }
 
+    /// Whether no registry can be reached.
+    pub fn are_registries_away(&self) -> bool {
+        self.sources.are_away(&self.registries)
+    }
+
     /// The sources that list it.
     pub fn listing<'f>(&'f self, identity: &'f Identity) -> impl Iterator<Item = SourceId> + 'f {
         self.sources.listing(identity)

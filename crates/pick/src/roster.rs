@@ -35,4 +35,19 @@ impl Roster {
     pub fn retain(&mut self, mut keep: impl FnMut(&Identity) -> bool) {
         self.endpoints.retain(|identity, endpoint| keep(identity) || endpoint.in_flight() > 0);
     }
+
+    /// The endpoint of this identity, if it is known.
+    pub fn known(&self, identity: &Identity) -> Option<&Arc<Endpoint>> {
+        self.endpoints.get(identity)
+    }
+
+    /// Forgets an endpoint that serves nothing any more. False: it does, and stays known, so that its load is true if it
+    /// is listed again.
+    pub fn forget(&mut self, identity: &Identity) -> bool {
+        let is_free = self.endpoints.get(identity).is_none_or(|endpoint| endpoint.in_flight() == 0);
+        if is_free {
+            self.endpoints.remove(identity);
+        }
+        is_free
+    }
 }

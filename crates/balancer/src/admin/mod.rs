@@ -1,4 +1,4 @@
-//! The admin port: health, readiness, metrics, rates and reload, behind the same access rules as the registry's API.
+//! The admin port: health, readiness, metrics, rates, endpoints and reload, behind the same access rules as the registry's API.
 
 use std::sync::Arc;
 
@@ -9,22 +9,29 @@ use axum::{Json, Router};
 use berth_model::MAX_BODY_BYTES;
 use berth_web::{Access, Problem, Readiness, observability, protect};
 use prometheus_client::registry::Registry;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::reload::{ReloadError, Reloads, Report};
 use crate::telemetry::{self, Rates};
+use crate::upstreams::Shown;
+
+/// What the admin port's calls ask.
+pub(crate) struct AdminCalls {
+    pub(crate) metrics: Registry,
+    pub(crate) reloads: Reloads,
+    pub(crate) rates: Arc<Rates>,
+    /// Who wants to know what is believed of all endpoints.
+    pub(crate) asks: mpsc::Sender<oneshot::Sender<Shown>>,
+}
 
 /// The admin port's calls. `draining` is cancelled when the balancer begins to end.
-pub(crate) fn router(
-    draining: CancellationToken,
-    metrics: Registry,
-    reloads: Reloads,
-    rates: Arc<Rates>,
-    access: Access,
-) -> Router {
+pub(crate) fn router(draining: CancellationToken, calls: AdminCalls, access: Access) -> Router {
+    let AdminCalls { metrics, reloads, rates, asks } = calls;
     let calls = Router::new()
         .route("/reload", post(reload).with_state(reloads))
-        .route("/v1/rates", get(tell_rates).with_state(rates));
+        .route("/v1/rates", get(tell_rates).with_state(rates))
+        .route("/v1/endpoints", get(tell_endpoints).with_state(asks));
     let router = calls.merge(observability(Readiness::until(draining), Arc::new(metrics)));
     protect(router, access, MAX_BODY_BYTES)
 }
@@ -32,6 +39,17 @@ pub(crate) fn router(
 /// `GET /v1/rates`: requests in all and per second, of each route, backend and endpoint.
 async fn tell_rates(State(rates): State<Arc<Rates>>) -> Json<telemetry::Report> {
     Json(rates.report())
+}
+
+/// `GET /v1/endpoints`: what is believed of each endpoint, and why.
+async fn tell_endpoints(
+    State(asks): State<mpsc::Sender<oneshot::Sender<Shown>>>,
+) -> Result<Json<Shown>, Problem> {
+    let (told, tells) = oneshot::channel();
+    let ending =
+        || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the balancer is ending").mend("Start it again.");
+    asks.send(told).await.map_err(|_| ending())?;
+    tells.await.map(Json).map_err(|_| ending())
 }
 
 /// `POST /reload`: waits until every worker goes by the configuration, and reports what has changed.

@@ -10,7 +10,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use super::cells::{Cell, MetLimit};
-use super::{Cells, queues};
+use super::{Cells, beliefs, queues};
 use crate::buckets::LATENCY_BOUNDS_US;
 use crate::upstreams::Published;
 
@@ -78,6 +78,7 @@ impl Collector for Workers {
         self.routes(&mut encoder)?;
         self.endpoints(&mut encoder)?;
         queues::encode(&mut encoder, &self.published.current())?;
+        beliefs::encode(&mut encoder, &self.published.evidence)?;
         self.latency(&mut encoder)
     }
 }

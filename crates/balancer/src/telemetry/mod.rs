@@ -1,6 +1,7 @@
 //! What the balancer counts and logs. Workers write plain cells of their own; a scrape reads them all.
 
 mod access_log;
+mod beliefs;
 mod cells;
 mod metrics;
 mod queues;

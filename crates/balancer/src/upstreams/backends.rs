@@ -1,129 +1,164 @@
-//! Which members are endpoints of which backends: the sets that workers choose from, laid out anew where they
-//! changed.
+//! Which endpoints are in which backends: the sets that workers choose from, laid out anew where something changed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
-use berth_model::{Identity, Instance, Invalid, ServiceName};
-use berth_pick::Roster;
+use berth_fleet::{Check, CheckId, Fleet, Group, Membership, SourceId};
+use berth_model::{Identity, Instance, Run, Scheme, ServiceName};
+use berth_pick::{Endpoint, Roster};
 use berth_route::Rule;
 
+use super::Plan;
 use super::complaint::Complaint;
-use super::draft::{Draft, about, follow, heirs, nobody};
-use super::members::Member;
+use super::entries::{Entries, Entry};
 use super::published::{About, Lasting, LiveBackend};
-use super::{Plan, SourceId};
-use crate::routing::{Backend, Capacity, Choosing, Instances, PublicUrl};
-
-/// The key of an instance's meta that says where clients reach it without us.
-const PUBLIC_URL: &str = "public_url";
+use super::succession::{about, follow, heirs, nobody};
+use super::wishes::{Spot, Wanted, Wishes};
+use crate::routing::{Backend, Capacity, Choosing, Health};
 
 /// The backends of one plan, and those of the routes that instances advertise.
 #[derive(Debug)]
 pub(super) struct Backends {
-    plan: Plan,
+    wishes: Wishes,
     /// The operator's, in the order of the plan.
-    planned: Vec<Arc<LiveBackend>>,
+    planned: Vec<Planned>,
     /// By the rule that is advertised.
     advertised: BTreeMap<String, Advertised>,
-    /// Backends that want instances of this service.
-    by_service: HashMap<ServiceName, Vec<usize>>,
-    /// Backends that want all instances without routes.
-    open: Vec<usize>,
-    /// Which server of which backend a source stands for.
-    by_server: HashMap<SourceId, Vec<(usize, usize)>>,
+    /// Everybody who is wanted somewhere.
+    known: HashMap<Identity, Known>,
+    roster: Roster,
+    /// Endpoints that are gone and may still have requests.
+    leaving: Vec<Identity>,
+    /// What operators want to know of endpoints.
+    checks: Checks,
+    /// Backends of which something has changed since they were laid out.
+    stale: BTreeSet<Spot>,
+    /// Whether there are other advertised routes than when they were asked for last.
+    rules_changed: bool,
     /// Where the turns of new backends begin.
     entropy: u64,
     /// Whether the plan is new since the sets were laid out.
     is_replanned: bool,
-    /// What is wrong with what instances say, as it was at the last look. Each is told when it begins.
-    complaints: BTreeSet<Complaint>,
+}
+
+#[derive(Debug)]
+struct Planned {
+    group: Group,
+    check: Option<(CheckId, Check)>,
+    entries: Entries,
+    live: Arc<LiveBackend>,
 }
 
 #[derive(Debug)]
 struct Advertised {
     rule: Rule,
-    backend: Arc<LiveBackend>,
+    group: Group,
+    entries: Entries,
+    live: Arc<LiveBackend>,
+    /// The services that want it, if there are several.
+    contested: Option<String>,
 }
 
-/// What an instance wants to serve.
-struct Wishes {
-    /// Whatever nobody else gets: it says nothing else, or just that where no operator has said who does.
-    all: bool,
-    /// Its routes.
-    rules: Vec<Rule>,
+/// Somebody who is wanted.
+#[derive(Debug)]
+struct Known {
+    instance: Arc<Instance>,
+    spots: Vec<Spot>,
+    complaints: BTreeSet<Complaint>,
 }
 
-/// A backend that wants an instance.
-struct Wanted {
-    place: usize,
-    weight: u16,
-    /// Where clients reach it without us.
-    public: Option<PublicUrl>,
+/// The checks of all plans, each with its number.
+#[derive(Debug, Default)]
+struct Checks {
+    numbers: HashMap<Arc<Health>, CheckId>,
+    newest: CheckId,
+}
+
+impl Checks {
+    /// The number of a check, if it is one.
+    fn number(&mut self, health: &Health) -> Option<(CheckId, Check)> {
+        let check = health.check?;
+        let number = self.numbers.get(health).copied().unwrap_or_else(|| {
+            self.newest += 1;
+            self.numbers.insert(Arc::new(health.clone()), self.newest);
+            self.newest
+        });
+        Some((number, check))
+    }
+
+    fn health(&self, number: CheckId) -> Option<&Arc<Health>> {
+        self.numbers.iter().find(|(_, known)| **known == number).map(|(health, _)| health)
+    }
 }
 
 impl Backends {
     pub(super) fn new(plan: Plan, entropy: u64) -> Self {
         let mut backends = Self {
-            plan,
+            wishes: Wishes::of(plan),
             planned: Vec::new(),
             advertised: BTreeMap::new(),
-            by_service: HashMap::new(),
-            open: Vec::new(),
-            by_server: HashMap::new(),
+            known: HashMap::new(),
+            roster: Roster::default(),
+            leaving: Vec::new(),
+            checks: Checks::default(),
+            stale: BTreeSet::new(),
+            rules_changed: false,
             entropy,
             is_replanned: true,
-            complaints: BTreeSet::new(),
         };
-        backends.index(&HashMap::new());
+        backends.plan_backends(&HashMap::new());
         backends
     }
 
-    /// Goes by another plan from now on. Backends of the same name keep their turn and their totals.
+    pub(super) fn plan(&self) -> &Plan {
+        &self.wishes.plan
+    }
+
+    /// Whether a backend takes instances of every name.
+    pub(super) fn is_open(&self) -> bool {
+        self.wishes.is_open()
+    }
+
+    /// Goes by another plan from now on: everybody has to be taken in again. Backends of the same name keep their turn
+    /// and their totals.
     pub(super) fn follow(&mut self, plan: Plan) {
-        let before = std::mem::take(&mut self.planned);
-        let routing = std::mem::replace(&mut self.plan, plan).routing;
+        let planned = std::mem::take(&mut self.planned);
+        let before: Vec<Arc<LiveBackend>> = planned.into_iter().map(|planned| planned.live).collect();
+        let routing = std::mem::replace(&mut self.wishes, Wishes::of(plan)).plan.routing;
         let mut known: HashMap<&str, &Arc<LiveBackend>> =
             before.iter().map(|backend| (backend.lasting.name.as_str(), backend)).collect();
-        let next = Arc::clone(&self.plan.routing);
+        let next = Arc::clone(&self.plan().routing);
         known.extend(heirs(&routing.backends, &before, &next.backends));
-        self.index(&known);
-        let is_kept =
-            |places| self.planned.iter().any(|planned| Arc::ptr_eq(&planned.lasting.places, places));
+        self.plan_backends(&known);
+        let is_kept = |places| self.planned.iter().any(|it| Arc::ptr_eq(&it.live.lasting.places, places));
         let limited = before.iter().filter(|backend| backend.is_limited);
         limited.map(|gone| &gone.lasting.places).filter(|places| !is_kept(places)).for_each(|it| it.close());
+        let healths: BTreeSet<CheckId> = self.planned.iter().filter_map(|it| Some(it.check?.0)).collect();
+        self.checks.numbers.retain(|_, number| healths.contains(number));
         self.is_replanned = true;
+        // Spots are others now; what was complained of has been told.
+        self.known.values_mut().for_each(|known| known.spots.clear());
+        self.advertised.values_mut().for_each(|advertised| advertised.entries = Entries::default());
+        self.stale = (0..self.planned.len()).map(Spot::Planned).collect();
+        self.stale.extend(self.advertised.keys().cloned().map(Spot::Advertised));
     }
 
-    pub(super) fn plan(&self) -> &Plan {
-        &self.plan
-    }
-
-    fn index(&mut self, known: &HashMap<&str, &Arc<LiveBackend>>) {
-        self.by_service.clear();
-        self.open.clear();
-        self.by_server.clear();
-        let sources: HashMap<_, SourceId> =
-            self.plan.servers.iter().map(|(id, upstream)| (upstream, *id)).collect();
-        for (place, backend) in self.plan.routing.backends.iter().enumerate() {
-            match &backend.instances {
-                Instances::None => {}
-                Instances::Query(query) => {
-                    self.by_service.entry(query.service.clone()).or_default().push(place);
-                }
-                Instances::WithoutRoutes => self.open.push(place),
-            }
-            for (server, source) in backend.servers.iter().enumerate() {
-                if let Some(source) = sources.get(&source.upstream) {
-                    self.by_server.entry(*source).or_default().push((place, server));
-                }
-            }
+    fn plan_backends(&mut self, known: &HashMap<&str, &Arc<LiveBackend>>) {
+        let routing = Arc::clone(&self.plan().routing);
+        for (place, backend) in routing.backends.iter().enumerate() {
             let entropy = self.entropy.wrapping_add(place as u64);
             let before = known.get(backend.name.as_str()).copied();
             let lasting = self.lasting_of(backend, before);
-            self.planned.push(match before {
+            let live = match before {
                 Some(before) => follow(before, backend, &lasting, entropy),
                 None => nobody(about(backend), &backend.choosing, lasting, entropy),
+            };
+            self.planned.push(Planned {
+                group: backend.name.as_str().into(),
+                check: self.checks.number(&backend.health),
+                entries: Entries::default(),
+                live,
             });
         }
     }
@@ -138,8 +173,8 @@ impl Backends {
         };
         // It stands in front of those that share with it.
         let shared = backend.shares_with.as_deref();
-        let shared = shared.and_then(|name| self.planned.iter().find(|it| it.lasting.name == *name));
-        match shared.map(|shared| &shared.lasting) {
+        let shared = shared.and_then(|name| self.planned.iter().find(|it| it.live.lasting.name == *name));
+        match shared.map(|shared| &shared.live.lasting) {
             Some(shared) if Arc::ptr_eq(&own.places, &shared.places) => own,
             Some(shared) => Arc::new(own.sharing(shared)),
             None if own.is_shared => Arc::new(own.apart()),
@@ -147,143 +182,177 @@ impl Backends {
         }
     }
 
-    /// Lays out all sets. Members that no backend wants are taken out of the list. True if there are other
-    /// advertised routes than before.
-    ///
-    /// Endpoints that are new join at this time; those that were there when it began have none.
-    pub(super) fn lay_out(
+    /// Takes in what is believed of somebody now. An endpoint that is new joins at this time; those that were there when
+    /// it began have none. True if it is gone and was wanted.
+    pub(super) fn update(
         &mut self,
-        members: &mut BTreeMap<Identity, Member>,
-        roster: &mut Roster,
-        now_ms: Option<u64>,
+        fleet: &mut Fleet,
+        now: Duration,
+        identity: &Identity,
+        joined_ms: Option<u64>,
     ) -> bool {
-        let mut drafts: Vec<Draft> = self.planned.iter().map(|_| Draft::default()).collect();
-        let mut claims: BTreeMap<String, (Rule, BTreeSet<ServiceName>, Draft)> = BTreeMap::new();
+        let Some(member) = fleet.member(identity) else { return self.remove(identity) };
+        let known = self.known.get(identity).filter(|known| !known.spots.is_empty());
+        if known.is_some_and(|known| {
+            Arc::ptr_eq(&known.instance, member.instance) || *known.instance == **member.instance
+        }) {
+            self.classify(fleet, identity);
+            return false;
+        }
+        let instance = Arc::clone(member.instance);
+        let sources: Vec<SourceId> = match instance.run {
+            Run::STATIC => fleet.listing(identity).collect(),
+            _ => Vec::new(),
+        };
         let mut complaints = BTreeSet::new();
-        members.retain(|identity, member| {
-            let instance = &member.instance;
-            let public = public_url(instance, &mut complaints);
-            let mut wanted = Vec::new();
-            let wishes = self.wishes_of(instance, &mut complaints);
-            self.places(instance, &member.sources, wishes.all, public.as_ref(), &mut wanted);
-            if wanted.is_empty() && wishes.rules.is_empty() {
-                return false;
-            }
-            let source = member.sources.first();
-            let name = source.and_then(|source| self.plan.servers.get(source)?.authority());
-            // Made for whoever drains as well: its load goes on.
-            let endpoint = roster.endpoint(identity, name.as_deref(), now_ms);
-            for rule in wishes.rules {
-                let claim = claims.entry(rule.to_string());
-                let (_, services, draft) = claim.or_insert_with(|| (rule, BTreeSet::new(), Draft::default()));
-                services.insert(instance.service.clone());
-                if !member.draining {
-                    draft.add(&endpoint, instance.weight, public.clone());
-                }
-            }
-            if !member.draining {
-                for Wanted { place, weight, public } in wanted {
-                    drafts[place].add(&endpoint, weight, public);
-                }
-            }
-            true
-        });
-        let is_replanned = std::mem::take(&mut self.is_replanned);
-        for (planned, draft) in self.planned.iter_mut().zip(drafts) {
-            let next = draft.follow(planned);
-            // With the endpoints and the limits of one plan at once: in between nobody is let through.
-            if is_replanned || !Arc::ptr_eq(planned, &next) {
-                next.admit();
-            }
-            *planned = next;
+        let (wanted, rules) = self.wishes.on(&instance, &sources, &mut complaints);
+        let told = self.known.get(identity).map(|known| &known.complaints);
+        complaints.iter().filter(|it| told.is_none_or(|told| !told.contains(it))).for_each(Complaint::tell);
+        let spots: Vec<Spot> = wanted.iter().map(|it| it.spot.clone()).collect();
+        let before = self.known.remove(identity).map(|known| known.spots).unwrap_or_default();
+        for left in before.iter().filter(|spot| !spots.contains(spot)) {
+            self.leave(identity, left);
         }
-        let changed = self.advertise(claims, &mut complaints);
-        complaints.difference(&self.complaints).for_each(Complaint::tell);
-        self.complaints = complaints;
-        changed
+        if wanted.is_empty() {
+            let endpoint = (!before.is_empty()).then(|| self.roster.endpoint(identity, None, None));
+            if let Some(endpoint) = endpoint {
+                fleet.place(now, identity, &endpoint, Vec::new());
+                self.leaving.push(identity.clone());
+            }
+            return !before.is_empty();
+        }
+        rules.into_iter().for_each(|rule| self.advertise(rule));
+        let server = sources.first().and_then(|source| self.plan().servers.get(source)?.authority());
+        let endpoint = self.roster.endpoint(identity, server.as_deref(), joined_ms);
+        if identity.scheme == Scheme::Https {
+            self.plan().general.tls.prepare();
+        }
+        let memberships = spots.iter().filter_map(|spot| self.membership(spot)).collect();
+        fleet.place(now, identity, &endpoint, memberships);
+        for (Wanted { spot, weight, public }, class) in wanted.into_iter().zip(fleet.classes(identity)) {
+            let entry = Entry { endpoint: Arc::clone(&endpoint), weight, public, class: *class };
+            if self.entries(&spot).is_some_and(|entries| entries.put(identity, entry)) {
+                self.stale.insert(spot);
+            }
+        }
+        self.known.insert(identity.clone(), Known { instance, spots, complaints });
+        false
     }
 
-    fn advertise(
-        &mut self,
-        claims: BTreeMap<String, (Rule, BTreeSet<ServiceName>, Draft)>,
-        complaints: &mut BTreeSet<Complaint>,
-    ) -> bool {
-        let changed = !claims.keys().eq(self.advertised.keys());
-        let mut before = std::mem::take(&mut self.advertised);
-        for (key, (rule, services, draft)) in claims {
-            if services.len() > 1 {
-                let services: Vec<&str> = services.iter().map(ServiceName::as_str).collect();
-                complaints.insert(Complaint::Contested { route: key.clone(), services: services.join(", ") });
-            }
-            let subject = format!("the route {key}");
-            let known = before.remove(&key).map(|known| known.backend);
-            let about = About { subject: subject.into(), capacity: Capacity::default() };
-            let known = known.unwrap_or_else(|| {
-                nobody(about, &Choosing::default(), Arc::new(Lasting::new(&key)), self.entropy)
-            });
-            self.advertised.insert(key, Advertised { rule, backend: draft.follow(&known) });
-        }
-        changed
+    /// Whether something has changed since the sets were laid out.
+    pub(super) fn is_stale(&self) -> bool {
+        !self.stale.is_empty()
     }
 
-    /// The backends that want an instance.
-    fn places(
-        &self,
-        instance: &Instance,
-        sources: &[SourceId],
-        wants_all: bool,
-        public: Option<&PublicUrl>,
-        wanted: &mut Vec<Wanted>,
-    ) {
-        for (place, server) in sources.iter().filter_map(|source| self.by_server.get(source)).flatten() {
-            // Two names of one server are one endpoint.
-            if wanted.iter().all(|known| known.place != *place) {
-                let server = &self.plan.routing.backends[*place].servers[*server];
-                let public = server.public_url.clone();
-                wanted.push(Wanted { place: *place, weight: server.weight, public });
+    /// Whether somebody is wanted anywhere.
+    pub(super) fn wants(&self, identity: &Identity) -> bool {
+        self.known.contains_key(identity)
+    }
+
+    fn classify(&mut self, fleet: &Fleet, identity: &Identity) {
+        let Some(spots) = self.known.get(identity).map(|known| known.spots.clone()) else { return };
+        for (spot, class) in spots.into_iter().zip(fleet.classes(identity)) {
+            if self.entries(&spot).is_some_and(|entries| entries.classify(identity, *class)) {
+                self.stale.insert(spot);
             }
         }
-        if instance.run == berth_model::Run::STATIC {
+    }
+
+    fn remove(&mut self, identity: &Identity) -> bool {
+        let Some(known) = self.known.remove(identity) else { return false };
+        for spot in known.spots {
+            self.leave(identity, &spot);
+        }
+        self.leaving.push(identity.clone());
+        true
+    }
+
+    fn leave(&mut self, identity: &Identity, spot: &Spot) {
+        if let Some(entries) = self.entries(spot) {
+            entries.remove(identity);
+            self.stale.insert(spot.clone());
+        }
+    }
+
+    fn entries(&mut self, spot: &Spot) -> Option<&mut Entries> {
+        match spot {
+            Spot::Planned(place) => self.planned.get_mut(*place).map(|planned| &mut planned.entries),
+            Spot::Advertised(rule) => self.advertised.get_mut(rule).map(|advertised| &mut advertised.entries),
+        }
+    }
+
+    fn membership(&self, spot: &Spot) -> Option<Membership> {
+        let (group, check) = match spot {
+            Spot::Planned(place) => self.planned.get(*place).map(|it| (&it.group, it.check))?,
+            Spot::Advertised(rule) => self.advertised.get(rule).map(|it| (&it.group, None))?,
+        };
+        Some(Membership { group: Arc::clone(group), check })
+    }
+
+    fn advertise(&mut self, rule: Rule) {
+        let key = rule.to_string();
+        if self.advertised.contains_key(&key) {
             return;
         }
-        let as_registered =
-            |place: &usize| Wanted { place: *place, weight: instance.weight, public: public.cloned() };
-        for place in self.by_service.get(&instance.service).into_iter().flatten() {
-            if let Instances::Query(query) = &self.plan.routing.backends[*place].instances
-                && query.matches(instance)
-            {
-                wanted.push(as_registered(place));
-            }
-        }
-        if wants_all && !instance.service.is_internal() {
-            wanted.extend(self.open.iter().map(as_registered));
-        }
+        let about = About { subject: format!("the route {key}").into(), capacity: Capacity::default() };
+        let live = nobody(about, &Choosing::default(), Arc::new(Lasting::new(&key)), self.entropy);
+        // The operator may have a backend of that name.
+        let group = format!("advertised {key}").into();
+        let advertised = Advertised { rule, group, entries: Entries::default(), live, contested: None };
+        self.advertised.insert(key, advertised);
+        self.rules_changed = true;
     }
 
-    /// What an instance may have of what it wants.
-    fn wishes_of(&self, instance: &Instance, complaints: &mut BTreeSet<Complaint>) -> Wishes {
-        let mut wishes = Wishes { all: instance.routes.is_empty(), rules: Vec::new() };
-        if !self.plan.routing.advertised_routes || instance.service.is_internal() {
-            return wishes;
-        }
-        let name = || instance.identity().to_string();
-        for text in &instance.routes {
-            match Rule::advertised(text) {
-                Ok(rule) if rule.is_any() && self.plan.has_fallback() => {
-                    wishes.all = self.is_open();
-                    if !wishes.all {
-                        complaints.insert(Complaint::Taken { instance: name() });
+    /// Lays out anew what is stale. True if anything was.
+    pub(super) fn lay_out(&mut self, fleet: &Fleet) -> bool {
+        let is_replanned = std::mem::take(&mut self.is_replanned);
+        let stale = std::mem::take(&mut self.stale);
+        let mut changed = is_replanned;
+        for spot in &stale {
+            match spot {
+                Spot::Planned(place) => {
+                    let Some(planned) = self.planned.get_mut(*place) else { continue };
+                    let next = planned.entries.lay_out(fleet.tier(&planned.group), &planned.live);
+                    // With the endpoints and the limits of one plan at once: in between nobody is let through.
+                    let is_next = !Arc::ptr_eq(&planned.live, &next);
+                    if is_replanned || is_next {
+                        next.admit();
                     }
+                    changed |= is_next;
+                    planned.live = next;
                 }
-                Ok(rule) if wishes.rules.contains(&rule) => {}
-                Ok(rule) => wishes.rules.push(rule),
-                Err(problem) => {
-                    complaints
-                        .insert(Complaint::Unreadable { instance: name(), problem: problem.to_string() });
-                }
+                Spot::Advertised(rule) => changed |= self.lay_out_advertised(fleet, rule),
             }
         }
-        wishes
+        let roster = &mut self.roster;
+        self.leaving.retain(|identity| !self.known.contains_key(identity) && !roster.forget(identity));
+        changed
+    }
+
+    fn lay_out_advertised(&mut self, fleet: &Fleet, rule: &str) -> bool {
+        let Some(advertised) = self.advertised.get_mut(rule) else { return false };
+        if advertised.entries.is_empty() {
+            self.advertised.remove(rule);
+            self.rules_changed = true;
+            return true;
+        }
+        let services = advertised.entries.services();
+        let contested = (services.len() > 1)
+            .then(|| services.into_iter().map(ServiceName::as_str).collect::<Vec<_>>().join(", "));
+        if contested != advertised.contested
+            && let Some(services) = &contested
+        {
+            Complaint::Contested { route: rule.to_owned(), services: services.clone() }.tell();
+        }
+        advertised.contested = contested;
+        let next = advertised.entries.lay_out(fleet.tier(&advertised.group), &advertised.live);
+        let before = std::mem::replace(&mut advertised.live, next);
+        !Arc::ptr_eq(&before, &advertised.live)
+    }
+
+    /// Whether there are other advertised routes than when this was asked last.
+    pub(super) fn take_rules_changed(&mut self) -> bool {
+        std::mem::take(&mut self.rules_changed)
     }
 
     /// The rules of the advertised routes, in the order of their backends.
@@ -293,22 +362,48 @@ impl Backends {
 
     /// All backends: the operator's, then those of the advertised routes.
     pub(super) fn all(&self) -> Vec<Arc<LiveBackend>> {
-        let advertised = self.advertised.values().map(|advertised| &advertised.backend);
-        self.planned.iter().chain(advertised).cloned().collect()
+        let advertised = self.advertised.values().map(|advertised| &advertised.live);
+        self.planned.iter().map(|planned| &planned.live).chain(advertised).cloned().collect()
     }
 
-    /// Whether a backend takes instances of every name.
-    pub(super) fn is_open(&self) -> bool {
-        !self.open.is_empty()
+    /// The services of those who serve whatever nobody else gets.
+    pub(super) fn open_services(&self) -> BTreeSet<&str> {
+        let open = self.known.values().filter(|known| known.instance.routes.is_empty());
+        open.map(|known| known.instance.service.as_str()).collect()
     }
-}
 
-/// Where clients reach an instance without us, if it says so.
-fn public_url(instance: &Instance, complaints: &mut BTreeSet<Complaint>) -> Option<PublicUrl> {
-    let parsed = instance.meta.get(PUBLIC_URL)?.parse();
-    let unreadable = |problem: Invalid| {
-        let instance = instance.identity().to_string();
-        complaints.insert(Complaint::Private { instance, problem: problem.to_string() });
-    };
-    parsed.map_err(unreadable).ok()
+    /// How an endpoint is probed: for this check, or to see whether it lives.
+    pub(super) fn health(&self, endpoint: &Endpoint, check: Option<CheckId>) -> Arc<Health> {
+        if let Some(health) = check.and_then(|number| self.checks.health(number)) {
+            return Arc::clone(health);
+        }
+        let spots = self.known.get(endpoint.identity()).map_or(&[][..], |known| &known.spots);
+        let asked_for = spots.iter().find_map(|spot| {
+            let Spot::Planned(place) = spot else { return None };
+            self.checks.health(self.planned.get(*place)?.check?.0)
+        });
+        asked_for.cloned().unwrap_or_default()
+    }
+
+    /// The names of the backends that somebody is in, and its endpoint.
+    pub(super) fn backends_of(&self, identity: &Identity) -> Vec<&str> {
+        let spots = self.known.get(identity).map_or(&[][..], |known| &known.spots);
+        spots
+            .iter()
+            .filter_map(|spot| match spot {
+                Spot::Planned(place) => self.planned.get(*place).map(|it| it.live.lasting.name.as_str()),
+                Spot::Advertised(rule) => Some(rule.as_str()),
+            })
+            .collect()
+    }
+
+    /// Everybody who is wanted.
+    pub(super) fn wanted(&self) -> impl Iterator<Item = &Identity> {
+        self.known.keys()
+    }
+
+    /// The endpoint of somebody who is wanted.
+    pub(super) fn endpoint(&self, identity: &Identity) -> Option<&Arc<Endpoint>> {
+        self.roster.known(identity)
+    }
 }

@@ -3,50 +3,59 @@
 
 mod backends;
 mod complaint;
-mod draft;
-mod members;
+mod entries;
+mod evidence;
+mod memory;
+mod news;
 mod places;
-#[cfg_attr(not(test), expect(dead_code, reason = "asked for by what comes next"))]
 mod probe;
+mod prober;
 mod published;
-#[cfg_attr(not(test), expect(dead_code, reason = "read and written by what comes next"))]
+mod replan;
+mod shown;
 mod state_file;
 mod sticky;
+mod succession;
 #[cfg(test)]
 mod tests;
+mod wishes;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use berth_client::{RegistryAddress, Update};
 use berth_daemon::RunningClock;
-use berth_model::{Identity, Scheme};
-use berth_pick::Roster;
+use berth_fleet::{Fleet, Order, Probed, Said as Word};
+use berth_model::Identity;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::routing::{Policy, ProxySettings, Routes, Routing, StepTimeouts, Upstream};
 
 use backends::Backends;
-pub(crate) use members::SourceId;
-use members::{Member, Members};
+pub(crate) use berth_fleet::SourceId;
+pub(crate) use evidence::Evidence;
+use memory::Memory;
 pub(crate) use places::TurnedAway;
+pub(crate) use prober::MOST_PROBES;
+use prober::Prober;
 pub(crate) use published::{Lasting, LiveBackend, Published, Snapshot};
+pub(crate) use shown::Shown;
 pub(crate) use sticky::StickyCookie;
 
 /// What a source said.
 pub(crate) type Said = (SourceId, Update);
 
-/// Laying out the list in less time than this is no burden, however often.
-const WORTH_A_REST: Duration = Duration::from_millis(1);
+/// Changes are laid out so often at most, and so much longer than that took is rested after it: whoever changes how
+/// often, it is no burden to the requests.
+const REST: Duration = Duration::from_millis(10);
+const REST_PARTS: u32 = 20;
 
 /// A source that is followed as long as anybody holds this.
 pub(crate) type Followed = Arc<AbortOnDropHandle<()>>;
-
-/// How long a new plan waits for sources that are new with it, so that no backend seems empty.
-const NEW_SOURCES_WAIT: Duration = Duration::from_secs(2);
 
 /// What the operator has decided, with the sources that it needs.
 #[derive(Clone, Debug)]
@@ -88,26 +97,34 @@ pub(crate) struct Adopted {
     pub(crate) silent: Vec<String>,
 }
 
+/// What the task listens to, beside its own probes.
+#[derive(Debug)]
+pub(crate) struct Hears {
+    pub(crate) said: mpsc::Receiver<Said>,
+    pub(crate) plans: mpsc::Receiver<Replan>,
+    /// Who wants to know what is believed of all endpoints.
+    pub(crate) asked: mpsc::Receiver<oneshot::Sender<Shown>>,
+}
+
 /// The task that owns the list.
 #[derive(Debug)]
 pub(crate) struct Upstreams {
-    members: Members,
+    fleet: Fleet,
     backends: Backends,
-    listed: BTreeMap<Identity, Member>,
-    roster: Roster,
+    prober: Prober,
+    /// What registries have listed, for the next start.
+    memory: Option<Memory>,
     published: Arc<Published>,
     /// Endpoints at which traffic has met something.
     signals: mpsc::UnboundedReceiver<u64>,
     clock: RunningClock,
     /// Sources that have spoken.
     heard: BTreeSet<SourceId>,
-    /// The plan that is waited for, until then.
-    next: Option<(Replan, Duration)>,
-    /// Registries that the plan does not name any more. What they list holds until those that are new have listed
-    /// something: a registry that is silent takes nobody away.
-    retiring: BTreeMap<SourceId, Followed>,
-    /// Those that are new.
-    awaited: BTreeSet<SourceId>,
+    replanning: replan::Replanning,
+    /// Something has changed that is not published yet.
+    is_pending: bool,
+    /// Nothing is published before.
+    rest_until: Instant,
     warned: bool,
     /// Whether all sources have spoken once.
     is_settled: bool,
@@ -123,24 +140,33 @@ fn nobody(plan: &Plan, backends: &Backends) -> Snapshot {
 }
 
 impl Upstreams {
-    /// The task, and what it publishes: at first that there is nobody.
-    pub(crate) fn new(plan: Plan, clock: RunningClock, entropy: u64) -> (Self, Arc<Published>) {
-        let members = Members::new(plan.sources.keys().copied());
+    /// The task, and what it publishes: at first that there is nobody. What registries list is kept in the state file, if
+    /// there is one.
+    pub(crate) fn new(
+        plan: Plan,
+        state: Option<&Path>,
+        clock: RunningClock,
+        entropy: u64,
+    ) -> (Self, Arc<Published>) {
+        let now = clock.now();
+        let mut fleet = Fleet::new(entropy);
+        fleet.keep(now, &plan.sources.keys().copied().collect(), &plan.registries.keys().copied().collect());
+        let memory = state.filter(|_| !plan.registries.is_empty()).map(|path| Memory::new(path, now));
         let backends = Backends::new(plan, entropy);
         let (published, signals) = Published::new(nobody(backends.plan(), &backends));
         let published = Arc::new(published);
         let upstreams = Self {
-            members,
+            fleet,
             backends,
-            listed: BTreeMap::new(),
-            roster: Roster::default(),
+            prober: Prober::default(),
+            memory,
             published: Arc::clone(&published),
             signals,
             clock,
             heard: BTreeSet::new(),
-            next: None,
-            retiring: BTreeMap::new(),
-            awaited: BTreeSet::new(),
+            replanning: replan::Replanning::default(),
+            is_pending: false,
+            rest_until: Instant::now(),
             warned: false,
             is_settled: false,
         };
@@ -148,129 +174,169 @@ impl Upstreams {
     }
 
     /// Follows the sources until all of them are gone. `heard` is set when each has spoken, if only to
-    /// say that it is away.
-    pub(crate) async fn run(
-        mut self,
-        mut said: mpsc::Receiver<Said>,
-        mut plans: mpsc::Receiver<Replan>,
-        heard: watch::Sender<bool>,
-    ) {
-        // As long as the last list took to lay out, so that thousands who join one by one are few changes and not a
-        // thousand.
-        let mut rest = Duration::ZERO;
+    /// say that it is away, and what that comes to is published.
+    pub(crate) async fn run(mut self, mut hears: Hears, heard: watch::Sender<bool>) {
+        let clock = self.clock.clone();
         loop {
-            let mut changed = false;
-            let deadline = self.next.as_ref().map(|(_, until)| *until).into_iter();
-            let deadline = deadline.chain(self.members.next_deadline()).min();
+            let deadline = self.next_deadline();
             tokio::select! {
-                first = said.recv() => {
-                    let Some(first) = first else { return };
-                    changed |= self.take_in(first);
-                    tokio::time::sleep(rest).await;
-                    // Whatever else waits is taken in before the set is laid out anew: a thousand joins at
-                    // once are one change.
-                    while let Ok(next) = said.try_recv() {
-                        changed |= self.take_in(next);
-                    }
+                said = hears.said.recv() => {
+                    let Some(said) = said else { return };
+                    self.take_in(said);
                 }
-                Some(replan) = plans.recv(), if self.next.is_none() => {
-                    self.next = Some((replan, self.clock.now() + NEW_SOURCES_WAIT));
+                Some(key) = self.signals.recv() => self.fleet.signalled(clock.now(), key),
+                (order, probed) = self.prober.next() => self.probed(&order, probed),
+                Some(replan) = hears.plans.recv(), if self.replanning.is_free() => {
+                    self.replanning.begin(replan, clock.now());
                 }
-                Some(_) = self.signals.recv() => {}
-                () = until(&self.clock, deadline) => {
-                    changed |= self.members.expire(self.clock.now());
+                Some(asked) = hears.asked.recv() => {
+                    // Whoever asked may have left.
+                    let _ = asked.send(self.show());
                 }
+                () = until(&clock, deadline) => {}
+                () = tokio::time::sleep_until(self.rest_until.into()), if self.is_pending => {}
             }
-            let adopted = self.replan();
-            changed |= self.retire();
-            if changed || adopted.is_some() {
-                let begun = Instant::now();
-                self.publish(adopted.is_some());
-                rest = if begun.elapsed() < WORTH_A_REST { Duration::ZERO } else { begun.elapsed() };
+            // Whatever else waits is taken in before anything is laid out anew: a thousand joins at once are one change.
+            while let Ok(said) = hears.said.try_recv() {
+                self.take_in(said);
             }
-            if let Some((told, silent)) = adopted {
-                // Whoever asked may have left.
-                let _ = told.send(Adopted { generation: self.published.generation(), silent });
+            while let Ok(key) = self.signals.try_recv() {
+                self.fleet.signalled(self.clock.now(), key);
             }
-            if self.backends.plan().sources.keys().all(|source| self.heard.contains(source)) {
-                self.is_settled = true;
+            while let Some((order, probed)) = self.prober.try_next() {
+                self.probed(&order, probed);
+            }
+            self.act().await;
+            if !self.is_pending && self.is_ready() {
                 heard.send_replace(true);
             }
         }
     }
 
-    fn take_in(&mut self, (source, update): Said) -> bool {
+    fn take_in(&mut self, (source, update): Said) {
+        let now = self.clock.now();
+        let is_registry = self.backends.plan().registries.contains_key(&source);
         self.heard.insert(source);
-        self.members.apply(self.clock.now(), source, update)
+        let word = match update {
+            Update::Snapshot(snapshot) => Word::Snapshot(snapshot),
+            Update::Change(change) => Word::Change(change),
+            Update::Away { .. } => Word::Away,
+        };
+        let is_away = word == Word::Away;
+        self.fleet.say(now, source, word);
+        let Some(memory) = self.memory.as_mut().filter(|_| is_registry) else { return };
+        if !is_away {
+            memory.heard(now);
+        } else if self.backends.plan().registries.keys().all(|source| self.heard.contains(source)) {
+            memory.all_away(now);
+        }
     }
 
-    /// Goes over to the next plan once the sources that are new with it have spoken, or have had the time for it.
-    /// Returns whom to tell, and who has said nothing.
-    fn replan(&mut self) -> Option<(oneshot::Sender<Adopted>, Vec<String>)> {
-        let ((plan, _), until) = self.next.as_ref()?;
-        let present = &self.backends.plan().sources;
-        let is_new = |source: &SourceId| !present.contains_key(source);
-        let unlisted = |source: &SourceId| !self.members.has_list(*source);
-        let is_silent =
-            |source: &SourceId| is_new(source) && unlisted(source) && !self.heard.contains(source);
-        if plan.sources.keys().any(is_silent) && self.clock.now() < *until {
-            return None;
-        }
-        let ((plan, told), _) = self.next.take()?;
-        let silent = plan.sources.keys().filter(|source| is_new(source) && unlisted(source));
-        let silent: Vec<SourceId> = silent.copied().collect();
-        let names = silent.iter().map(|source| plan.name_of(*source)).collect();
-        let registries = silent.into_iter().filter(|source| plan.registries.contains_key(source));
-        self.awaited.retain(|source| plan.sources.contains_key(source));
-        self.awaited.extend(registries);
-        let before = self.backends.plan();
-        let dropped = before.registries.keys().filter_map(|source| before.sources.get_key_value(source));
-        self.retiring.extend(dropped.map(|(source, followed)| (*source, Arc::clone(followed))));
-        self.retiring.retain(|source, _| !plan.sources.contains_key(source));
-        self.members.keep(&plan.sources.keys().chain(self.retiring.keys()).copied().collect());
-        self.heard.retain(|source| plan.sources.contains_key(source));
-        if !self.awaited.is_empty() && !self.retiring.is_empty() {
-            warn!("a registry that is new has not answered: what the one before lists holds until it does");
-        }
-        self.backends.follow(plan);
-        Some((told, names))
+    fn probed(&mut self, order: &Order, probed: Probed) {
+        self.published.evidence.probed(probed);
+        self.fleet.probed(self.clock.now(), order, probed);
     }
 
-    /// Lets go of registries that are not wanted any more, once those that are have listed something. True if the
-    /// list of members may have changed.
-    fn retire(&mut self) -> bool {
-        let members = &self.members;
-        self.awaited.retain(|source| !members.has_list(*source));
-        if self.retiring.is_empty() || !self.awaited.is_empty() {
-            return false;
+    /// When something is due by itself.
+    fn next_deadline(&self) -> Option<Duration> {
+        let memory = self.memory.as_ref().and_then(Memory::next_deadline);
+        // As long as there is no room for probes, one that ends comes first.
+        let fleet = self.fleet.next_deadline().filter(|_| self.prober.room() > 0);
+        self.replanning.deadline().into_iter().chain(memory).chain(fleet).min()
+    }
+
+    /// Does what is due, and publishes what has changed.
+    async fn act(&mut self) {
+        self.remember().await;
+        let adopted = self.replan();
+        self.retire();
+        let now = self.clock.now();
+        for order in self.fleet.due(now, self.prober.room()) {
+            let health = self.backends.health(&order.endpoint, order.check);
+            let tls = self.backends.plan().general.tls.clone();
+            self.prober.send(order, health, tls);
         }
-        let heirs = &self.backends.plan().registries;
-        for (source, followed) in std::mem::take(&mut self.retiring) {
-            match Arc::try_unwrap(followed) {
-                Ok(_) => self.members.retire(self.clock.now(), source, heirs.keys()),
-                // The plan that comes next wants it again.
-                Err(followed) => {
-                    self.retiring.insert(source, followed);
-                }
+        self.take_changes(now);
+        if adopted.is_some() || (self.is_pending && Instant::now() >= self.rest_until) {
+            let begun = Instant::now();
+            self.publish(adopted.is_some());
+            self.is_pending = false;
+            self.rest_until = begun + REST.max(begun.elapsed() * REST_PARTS);
+        }
+        if self.fleet.take_given_up() {
+            self.published.note_given_up();
+        }
+        if let Some((told, silent)) = adopted {
+            // Whoever asked may have left.
+            let _ = told.send(Adopted { generation: self.published.generation(), silent });
+        }
+        if let Some(memory) = &mut self.memory {
+            memory.write(self.clock.now(), &self.fleet, &self.backends.plan().registries);
+        }
+    }
+
+    /// Takes in what the state file says, if no registry has answered by now.
+    async fn remember(&mut self) {
+        let Some(memory) = &mut self.memory else { return };
+        let now = self.clock.now();
+        let Some(registries) = memory.read(now).await else { return };
+        for saved in registries {
+            let sources = &self.backends.plan().registries;
+            let source = sources.iter().find(|(_, address)| **address == saved.address);
+            if let Some((source, address)) = source {
+                info!(registry = %address, instances = saved.instances.len(),
+                    "no registry answers: those that were listed before are asked whether they are still there");
+                self.fleet.remember(now, *source, saved.epoch, saved.instances);
             }
         }
-        true
+    }
+
+    /// Whether all that can be known at the start is known: all sources have spoken or, where no registry answers,
+    /// somebody serves who was remembered.
+    fn is_ready(&mut self) -> bool {
+        self.is_settled |= self.backends.plan().sources.keys().all(|source| self.heard.contains(source));
+        let is_undecided = self.memory.as_ref().is_some_and(Memory::is_undecided);
+        let serves = || self.published.current().backends.iter().any(|backend| !backend.set.is_empty());
+        let awaits_answers = self.fleet.are_registries_away() && self.memory.is_some() && !serves();
+        let awaits_answers = awaits_answers && self.fleet.identities().next().is_some();
+        let no_registry = self.fleet.are_registries_away() && !is_undecided && serves();
+        (self.is_settled && !is_undecided && !awaits_answers) || no_registry
+    }
+
+    /// Takes in whatever is believed otherwise by now.
+    fn take_changes(&mut self, now: Duration) {
+        let mut left = BTreeSet::new();
+        loop {
+            let changed = self.fleet.take_changed();
+            if changed.is_empty() {
+                break;
+            }
+            left.extend(self.update(now, changed.iter()));
+        }
+        self.tell_turns(&left);
+    }
+
+    /// Takes in what is believed of these. Returns those who were wanted and are not there any more.
+    fn update<'i>(&mut self, now: Duration, changed: impl Iterator<Item = &'i Identity>) -> Vec<Identity> {
+        // Whoever is there from the beginning has a full share at once.
+        let joined_ms = self.is_settled.then(|| self.published.now_ms());
+        let mut left = Vec::new();
+        for identity in changed {
+            if self.backends.update(&mut self.fleet, now, identity, joined_ms) {
+                left.push(identity.clone());
+            }
+        }
+        self.is_pending |= self.backends.is_stale();
+        left
     }
 
     fn publish(&mut self, replanned: bool) {
-        let mut listed = self.members.list();
-        // Whoever is there from the beginning has a full share at once.
-        let joined_ms = self.is_settled.then(|| self.published.now_ms());
-        let rules_changed = self.backends.lay_out(&mut listed, &mut self.roster, joined_ms);
-        if listed == self.listed && !replanned {
-            return self.members.forget_last_words();
+        let changed = self.backends.lay_out(&self.fleet);
+        let rules_changed = self.backends.take_rules_changed();
+        if !changed && !rules_changed && !replanned {
+            return;
         }
-        self.tell_changes(&listed);
         let plan = self.backends.plan();
-        if listed.keys().any(|identity| identity.scheme == Scheme::Https) {
-            plan.general.tls.prepare();
-        }
-        self.roster.retain(|identity| listed.contains_key(identity));
         let before = self.published.current();
         let routes = if replanned || rules_changed {
             let rules = self.backends.advertised_rules();
@@ -285,45 +351,7 @@ impl Upstreams {
             general: Arc::clone(&plan.general),
             timeouts: StepTimeouts::of(&plan.general, &Policy::default()),
         });
-        self.listed = listed;
-        self.members.forget_last_words();
         self.warn_of_second_service();
-    }
-
-    fn tell_changes(&self, listed: &BTreeMap<Identity, Member>) {
-        for (identity, _) in self.listed.iter().filter(|(identity, _)| !listed.contains_key(identity)) {
-            let (address, reason) = (identity.address(), self.members.why_gone(identity).as_str());
-            info!(service = %identity.service, id = %identity.id, %address, reason, "instance left");
-        }
-        for (identity, member) in listed {
-            let (address, known) = (identity.address(), self.listed.get(identity));
-            if known.is_none() {
-                let version = member.instance.version.as_ref().map_or("none", |version| version.as_str());
-                info!(service = %identity.service, id = %identity.id, %address, version, "instance joined");
-            }
-            match (known.is_some_and(|known| known.draining), member.draining) {
-                (false, true) => {
-                    info!(service = %identity.service, id = %identity.id, %address, "instance drains");
-                }
-                (true, false) => {
-                    info!(service = %identity.service, id = %identity.id, %address, "instance takes requests again");
-                }
-                _ => {}
-            }
-        }
-    }
-
-    fn warn_of_second_service(&mut self) {
-        if self.warned || !self.backends.is_open() {
-            return;
-        }
-        let open = self.listed.values().filter(|member| member.instance.routes.is_empty());
-        let names: BTreeSet<&str> = open.map(|member| member.instance.service.as_str()).collect();
-        if names.len() > 1 {
-            let names = names.into_iter().collect::<Vec<_>>().join(", ");
-            warn!(services = names, "requests go to all of these in turn; choose one with --service");
-            self.warned = true;
-        }
     }
 }
 

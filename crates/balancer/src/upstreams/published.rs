@@ -8,6 +8,7 @@ use std::time::Instant;
 use berth_pick::{Ask, Chooser, Eligible, Endpoint, Set, Signal, Strategy};
 use tokio::sync::mpsc;
 
+use super::evidence::Evidence;
 use super::places::Places;
 use super::sticky::StickyCookie;
 use crate::routing::{Capacity, Choosing, ProxySettings, PublicUrl, Routes, StepTimeouts};
@@ -141,12 +142,12 @@ impl LiveBackend {
         }
     }
 
-    /// The same with this set, and where clients reach each endpoint of it without us.
-    pub(crate) fn with(&self, set: Set, public: Vec<Option<PublicUrl>>) -> Self {
+    /// The same with this set, where clients reach each endpoint of it without us, and who else might serve.
+    pub(crate) fn with(&self, set: Set, public: Vec<Option<PublicUrl>>, reserve: Vec<Arc<Endpoint>>) -> Self {
         Self {
             sticky: StickyCookie::new(&self.lasting.name, &self.chooser.choosing, set.endpoints()),
             set,
-            reserve: Vec::new(),
+            reserve,
             chooser: Arc::clone(&self.chooser),
             about: self.about.clone(),
             is_limited: self.is_limited,
@@ -227,6 +228,7 @@ pub(crate) struct Published {
     signalled: mpsc::UnboundedSender<u64>,
     /// How often endpoints were given up.
     given_up: AtomicU64,
+    pub(crate) evidence: Evidence,
 }
 
 impl Published {
@@ -239,6 +241,7 @@ impl Published {
             current: Mutex::new(Arc::new(first)),
             signalled,
             given_up: AtomicU64::new(0),
+            evidence: Evidence::default(),
         };
         (published, signals)
     }

@@ -1,58 +1,12 @@
-//! How a backend becomes the next one: with other endpoints, or under another plan.
+//! How a backend becomes the next one under another plan.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use berth_pick::{Eligible, Endpoint, Set};
+use berth_pick::Set;
 
 use super::published::{About, Lasting, LiveBackend, LiveChooser};
-use crate::routing::{Backend, Choosing, PublicUrl};
-
-/// What a backend is going to have.
-#[derive(Default)]
-pub(super) struct Draft {
-    endpoints: Vec<(Eligible, Option<PublicUrl>)>,
-}
-
-impl Draft {
-    pub(super) fn add(&mut self, endpoint: &Arc<Endpoint>, weight: u16, public: Option<PublicUrl>) {
-        self.endpoints.push((Eligible { endpoint: Arc::clone(endpoint), weight }, public));
-    }
-
-    /// The backend that follows this one; the same if nothing has changed.
-    pub(super) fn follow(self, before: &Arc<LiveBackend>) -> Arc<LiveBackend> {
-        let is_same = before.set.len() == self.endpoints.len() && {
-            let before: HashMap<u64, (u16, Option<&PublicUrl>)> = before
-                .set
-                .endpoints()
-                .iter()
-                .enumerate()
-                .map(|(index, endpoint)| {
-                    (endpoint.key(), (before.set.weight(index), before.public_url(index)))
-                })
-                .collect();
-            self.endpoints.iter().all(|(eligible, public)| {
-                before.get(&eligible.endpoint.key()) == Some(&(eligible.weight, public.as_ref()))
-            })
-        };
-        if is_same {
-            return Arc::clone(before);
-        }
-        let eligible: Vec<Eligible> = self.endpoints.iter().map(|(eligible, _)| eligible.clone()).collect();
-        let set = before.chooser.arrange(&before.set, &eligible);
-        let mut urls: HashMap<u64, PublicUrl> = self
-            .endpoints
-            .into_iter()
-            .filter_map(|(eligible, public)| Some((eligible.endpoint.key(), public?)))
-            .collect();
-        let public = if urls.is_empty() {
-            Vec::new()
-        } else {
-            set.endpoints().iter().map(|endpoint| urls.remove(&endpoint.key())).collect()
-        };
-        Arc::new(before.with(set, public))
-    }
-}
+use crate::routing::{Backend, Choosing};
 
 /// A backend without endpoints.
 pub(super) fn nobody(
@@ -92,7 +46,11 @@ pub(super) fn follow(
     };
     let set = chooser.arrange(set, &before.eligible());
     // Public URLs are laid out with the endpoints, which follows.
-    Arc::new(LiveBackend::nobody(about, chooser, Arc::clone(lasting)).with(set, Vec::new()))
+    Arc::new(LiveBackend::nobody(about, chooser, Arc::clone(lasting)).with(
+        set,
+        Vec::new(),
+        before.reserve.clone(),
+    ))
 }
 
 /// Backends with limits that have the members of one which is gone, by their names: a backend that has only been renamed,

@@ -1,0 +1,55 @@
+//! The probes that are under way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use berth_fleet::{Order, Probed};
+use tokio::task::JoinSet;
+
+use super::probe::probe;
+use crate::routing::Health;
+use crate::tls::UpstreamTls;
+
+/// Probes at once. Each has a file open.
+pub(crate) const MOST_PROBES: usize = 64;
+
+/// How long an answer to a probe may take, where the operator says nothing else.
+const TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The probes that are under way.
+#[derive(Debug, Default)]
+pub(super) struct Prober {
+    probes: JoinSet<(Order, Probed)>,
+}
+
+impl Prober {
+    /// How many more may be sent.
+    pub(super) fn room(&self) -> usize {
+        MOST_PROBES.saturating_sub(self.probes.len())
+    }
+
+    pub(super) fn send(&mut self, order: Order, health: Arc<Health>, tls: UpstreamTls) {
+        let timeout = health.check.map_or(TIMEOUT, |check| check.timeout);
+        self.probes.spawn(async move {
+            let probed = probe(&order.endpoint, &health.probe, timeout, &tls).await;
+            (order, probed)
+        });
+    }
+
+    /// The next one that has ended; for ever if none is under way.
+    pub(super) async fn next(&mut self) -> (Order, Probed) {
+        loop {
+            match self.probes.join_next().await {
+                Some(Ok(ended)) => return ended,
+                // One that panicked has nothing to tell: it is forgotten, and sent again.
+                Some(Err(_)) => {}
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// One that has ended already.
+    pub(super) fn try_next(&mut self) -> Option<(Order, Probed)> {
+        std::iter::from_fn(|| self.probes.try_join_next()).find_map(Result::ok)
+    }
+}
