@@ -111,11 +111,10 @@ impl StateFile {
             Unused::Distrusted(why) => warn!(%file, why, "the state file is not read"),
             Unused::Outdated(why) => info!(%file, why, "the state file is not used"),
             Unused::Damaged(why) => {
-                let aside = self.beside("damaged");
-                match fs::rename(&self.path, &aside) {
-                    Ok(()) => {
-                        warn!(%file, why, aside = %aside.display(), "a damaged state file is set aside")
-                    }
+                let name = self.beside("damaged");
+                let aside = name.display();
+                match fs::rename(&self.path, &name) {
+                    Ok(()) => warn!(%file, why, %aside, "a damaged state file is set aside"),
                     Err(error) => warn!(%file, why, %error, "a damaged state file cannot be set aside"),
                 }
             }
