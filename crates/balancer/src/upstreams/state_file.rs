@@ -98,8 +98,8 @@ impl StateFile {
         Self { path, is_failure_told: false }
     }
 
-    /// What was saved, if it is ours, whole, and not too old. Loopback addresses are only in it if the machine has not been
-    /// started anew meanwhile. A file that is damaged is set aside.
+    /// What was saved, if it is ours, whole, and not too old. Loopback addresses are only in it if the machine has not
+    /// been started anew meanwhile. A file that is damaged is set aside.
     pub(crate) fn load(&self, now: SystemTime, boot_id: Option<&str>) -> Option<Saved> {
         let file = self.path.display();
         let why = match self.read(now) {
@@ -122,14 +122,14 @@ impl StateFile {
         None
     }
 
-    /// Writes it, whole or not at all. The first failure is told to the log, those behind it are not: the balancer goes on
-    /// without, and the next change may go through.
+    /// Writes it, whole or not at all. The first failure is told to the log, those behind it are not: the balancer
+    /// goes on without, and the next change may go through.
     pub(crate) fn save(&mut self, saved: &Saved) {
         if let Err(error) = self.write(saved)
             && !std::mem::replace(&mut self.is_failure_told, true)
         {
             let file = self.path.display();
-            warn!(%file, %error, "the state file cannot be written: a start while no registry answers would find nobody");
+            warn!(%file, %error, "the state file cannot be written: a start without a registry would find nobody");
         }
     }
 
