@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use berth_balancer::config::{
     Admin, Listen, MostBody, Options, StatePlace, Upstream, parse_admin, parse_ca, parse_listen,
-    parse_most_body, parse_size, parse_state, parse_time, parse_token,
+    parse_most_body, parse_size, parse_time, parse_token,
 };
 use berth_balancer::tls::UpstreamTls;
 use berth_balancer::{AccessFormat, AccessTarget};
@@ -141,8 +141,8 @@ pub(crate) struct Cli {
     no_via: bool,
 
     /// Where what the registries list is kept for a start without them [default: under $XDG_STATE_HOME/berth]
-    #[arg(long, env = "BERTH_STATE", value_name = "FILE|none", value_parser = parse_state)]
-    state: Option<StatePlace>,
+    #[arg(long, env = "BERTH_STATE", value_name = "FILE|none")]
+    state: Option<String>,
 
     /// Where a line per request goes: a file, - for stdout, or off [default: off]
     #[arg(long, value_name = "FILE|-|off")]
@@ -197,7 +197,7 @@ impl Cli {
             upstream_ca: self.upstream_ca.clone(),
             via: self.no_via.then_some(false),
             per_client: None,
-            state: self.state.clone(),
+            state: self.state.as_deref().and_then(StatePlace::parse),
             state_home: state_home(),
             access_log: self.access_log.as_deref().map(AccessTarget::parse),
             access_log_format: self.access_log_format,

@@ -25,7 +25,7 @@ pub use file::{Place, Problem, Problems, load, schema};
 pub use grammar::{MostBody, parse_admin, parse_ca, parse_listen, parse_most_body, parse_time, parse_token};
 pub use options::{Listen, Options, Unsettled, settle};
 pub use size::parse_size;
-pub use state::{StatePlace, parse_state};
+pub use state::StatePlace;
 
 /// Where the admin port is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

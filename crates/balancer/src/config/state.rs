@@ -17,6 +17,15 @@ pub enum StatePlace {
 }
 
 impl StatePlace {
+    /// Reads `none` or a file's path. An empty variable says nothing.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "" => None,
+            "none" => Some(StatePlace::None),
+            path => Some(StatePlace::Asked(PathBuf::from(path))),
+        }
+    }
+
     /// The file, if there is to be one.
     pub fn path(&self) -> Option<&Path> {
         match self {
@@ -29,18 +38,6 @@ impl StatePlace {
     /// settings.
     pub(crate) fn differs_from(&self, other: &Self) -> bool {
         self != other && !matches!((self, other), (StatePlace::Usual(_), StatePlace::Usual(_)))
-    }
-}
-
-/// Reads a file's path, or `none`.
-///
-/// # Errors
-/// It is empty.
-pub fn parse_state(text: &str) -> Result<StatePlace, String> {
-    match text {
-        "" => Err("write a file, or none".to_owned()),
-        "none" => Ok(StatePlace::None),
-        path => Ok(StatePlace::Asked(PathBuf::from(path))),
     }
 }
 

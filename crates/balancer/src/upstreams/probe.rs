@@ -72,7 +72,7 @@ async fn ask(
             let mut stream = tls.connect(endpoint, stream).await?;
             exchange(&mut stream, &question, will_do, status).await?;
             // So that the other side does not take it for an attack; what does not go at once may be lost.
-            poll_fn(|cx| Poll::Ready(drop(Pin::new(&mut stream).poll_shutdown(cx)))).await;
+            poll_fn(|cx| Poll::Ready(Pin::new(&mut stream).poll_shutdown(cx).is_ready())).await;
             Ok(())
         }
     }

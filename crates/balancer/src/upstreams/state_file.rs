@@ -98,8 +98,8 @@ impl StateFile {
         Self { path, is_failure_told: false }
     }
 
-    /// What was saved, if it is ours, whole, and not too old. Loopback addresses are only in it if the machine has not been
-    /// started anew meanwhile. A file that is damaged is set aside.
+    /// What was saved, if it is ours, whole, and not too old. Loopback addresses are only in it if the machine has not
+    /// been started anew meanwhile. A file that is damaged is set aside.
     pub(crate) fn load(&self, now: SystemTime, boot_id: Option<&str>) -> Option<Saved> {
         let file = self.path.display();
         let why = match self.read(now) {
@@ -111,11 +111,10 @@ impl StateFile {
             Unused::Distrusted(why) => warn!(%file, why, "the state file is not read"),
             Unused::Outdated(why) => info!(%file, why, "the state file is not used"),
             Unused::Damaged(why) => {
-                let aside = self.beside("damaged");
-                match fs::rename(&self.path, &aside) {
-                    Ok(()) => {
-                        warn!(%file, why, aside = %aside.display(), "a damaged state file is set aside")
-                    }
+                let name = self.beside("damaged");
+                let aside = name.display();
+                match fs::rename(&self.path, &name) {
+                    Ok(()) => warn!(%file, why, %aside, "a damaged state file is set aside"),
                     Err(error) => warn!(%file, why, %error, "a damaged state file cannot be set aside"),
                 }
             }
@@ -123,14 +122,14 @@ impl StateFile {
         None
     }
 
-    /// Writes it, whole or not at all. The first failure is told to the log, those behind it are not: the balancer goes on
-    /// without, and the next change may go through.
+    /// Writes it, whole or not at all. The first failure is told to the log, those behind it are not: the balancer
+    /// goes on without, and the next change may go through.
     pub(crate) fn save(&mut self, saved: &Saved) {
         if let Err(error) = self.write(saved)
             && !std::mem::replace(&mut self.is_failure_told, true)
         {
             let file = self.path.display();
-            warn!(%file, %error, "the state file cannot be written: a start while no registry answers would find nobody");
+            warn!(%file, %error, "the state file cannot be written: a start without a registry would find nobody");
         }
     }
 

@@ -108,7 +108,14 @@ fn an_empty_variable_is_as_good_as_none() {
         ("server", &[][..]),
         ("registry", &["query"][..]),
     ] {
-        let process = Process::start_with(name, arguments, &[("BERTH_REGISTRY", ""), ("BERTH_TOKEN", "")]);
+        let home = tempfile::tempdir().unwrap();
+        let variables = [
+            ("BERTH_REGISTRY", ""),
+            ("BERTH_TOKEN", ""),
+            ("BERTH_STATE", ""),
+            ("XDG_STATE_HOME", home.path().to_str().unwrap()),
+        ];
+        let process = Process::start_with(name, arguments, &variables);
         if name == "registry" {
             let (code, _, log) = process.output();
             assert!(code == Some(0) || log.contains("localhost:9090"), "{log}");

@@ -67,8 +67,8 @@ pub(super) struct RetryKeys {
     #[schemars(with = "Option<u32>", range(min = 0, max = 10), extend("default" = 2))]
     pub(super) attempts: Option<u32>,
     /// After what: `reset`, the connection ended before the answer began; `silence`, the endpoint has said nothing and
-    /// answers no probe either; `timeout`, `timeout_answer` is over; or an answer with one of these statuses, from 500 to
-    /// 599.
+    /// answers no probe either; `timeout`, `timeout_answer` is over; or an answer with one of these statuses, from 500
+    /// to 599.
     #[schemars(with = "Option<OneOrMany<Cause>>", extend("default" = ["reset", "silence"]))]
     pub(super) on: Option<Spot<OneOrMany<Spot<String>>>>,
 }

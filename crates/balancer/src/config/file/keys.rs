@@ -90,10 +90,9 @@ pub(super) struct FileKeys {
     /// Whether requests name this balancer in their `Via` field.
     #[schemars(extend("default" = true))]
     pub(super) via: Option<bool>,
-    /// Where the balancer keeps what the registries have listed, for a start while none of them answers: a file, or `none`.
-    /// Without it a file of its own under `$XDG_STATE_HOME/berth` or `~/.local/state/berth`.
-    #[schemars(with = "Option<Text>")]
-    pub(super) state: Option<Spot<String>>,
+    /// Where the balancer keeps what the registries have listed, for a start while none of them answers: a file, or
+    /// `none`. Without it a file of its own under `$XDG_STATE_HOME/berth` or `~/.local/state/berth`.
+    pub(super) state: Option<String>,
     /// Where a line per request goes: a file, `-` for stdout, or `off`.
     #[schemars(extend("default" = "off"))]
     pub(super) access_log: Option<String>,

@@ -9,7 +9,7 @@ use crate::config::file::keys::{AccessFormatKey, FileKeys, LogFormatKey};
 use crate::config::file::problem::{Report, quoted};
 use crate::config::file::spot::{OneOrMany, Spot};
 use crate::config::{
-    Listen, Options, Upstream, parse_admin, parse_ca, parse_listen, parse_most_body, parse_size, parse_state,
+    Listen, Options, StatePlace, Upstream, parse_admin, parse_ca, parse_listen, parse_most_body, parse_size,
     parse_time, parse_token,
 };
 use crate::telemetry::{AccessFormat, AccessTarget};
@@ -58,7 +58,7 @@ pub(super) fn options(file: &FileKeys, report: &mut Report<'_>) -> Options {
         upstream_ca: read_some(file.upstream_ca.as_ref(), "upstream_ca", parse_ca, report),
         via: file.via,
         per_client: limits::read_per_client(file.per_client.as_ref(), report),
-        state: read_some(file.state.as_ref(), "state", parse_state, report),
+        state: file.state.as_deref().and_then(StatePlace::parse),
         state_home: None,
         access_log: file.access_log.as_deref().map(AccessTarget::parse),
         access_log_format: file.access_log_format.map(|format| match format {
