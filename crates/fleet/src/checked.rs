@@ -46,6 +46,13 @@ impl Checked {
         true
     }
 
+    /// One that began then was not sent after all.
+    pub(crate) fn forget(&mut self, began: Duration) {
+        if self.under_way == Some(began) {
+            self.under_way = None;
+        }
+    }
+
     /// One that began then has ended.
     pub(crate) fn end(&mut self, now: Duration, began: Duration, probed: Probed) {
         if self.under_way != Some(began) {

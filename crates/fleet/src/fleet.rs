@@ -163,6 +163,22 @@ impl Fleet {
         self.decide(now, &identity, fate);
     }
 
+    /// A probe could not be sent, which says nothing about the endpoint.
+    pub fn not_asked(&mut self, now: Duration, order: &Order) {
+        let Some(identity) = self.keys.get(&order.endpoint.key()).cloned() else { return };
+        let Some(tracked) = self.endpoints.get_mut(&identity) else { return };
+        match order.check {
+            None => tracked.life.forget(order.began),
+            Some(id) => {
+                let mut checks = tracked.place.iter_mut().flat_map(|place| &mut place.checks);
+                if let Some(check) = checks.find(|check| check.id == id) {
+                    check.forget(order.began);
+                }
+            }
+        }
+        self.settle(now, &identity);
+    }
+
     /// When [`Self::due`] has something to do next.
     pub fn next_deadline(&self) -> Option<Duration> {
         let agenda = self.agenda.first().map(|(at, _)| *at);

@@ -93,6 +93,13 @@ impl Probing {
         true
     }
 
+    /// One that began then was not sent after all.
+    pub(crate) fn forget(&mut self, began: Duration) {
+        if self.under_way == Some(began) {
+            self.under_way = None;
+        }
+    }
+
     /// What came of a probe that was sent for something else.
     pub(crate) fn note(&mut self, now: Duration, probed: Probed) {
         self.last = Some((now, probed));

@@ -232,9 +232,11 @@ impl Upstreams {
         }
     }
 
-    fn probed(&mut self, order: &Order, probed: Probed) {
+    fn probed(&mut self, order: &Order, probed: Option<Probed>) {
+        let now = self.clock.now();
+        let Some(probed) = probed else { return self.fleet.not_asked(now, order) };
         self.published.evidence.probed(probed);
-        self.fleet.probed(self.clock.now(), order, probed);
+        self.fleet.probed(now, order, probed);
     }
 
     /// When something is due by itself.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use berth_fleet::Probed;
 use berth_model::Scheme;
 use berth_pick::Endpoint;
+use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -27,20 +28,33 @@ const READ_BYTES: usize = 1024;
 /// Statuses from here on are final.
 const FIRST_FINAL: u16 = 200;
 
-/// Asks an endpoint, on a connection like those of requests, and waits so long for all of it.
+/// Asks an endpoint, on a connection like those of requests, and waits so long for all of it. None: it could not be
+/// asked, for want of something here.
 pub(crate) async fn probe(
     endpoint: &Endpoint,
     kind: &ProbeKind,
     timeout: Duration,
     tls: &UpstreamTls,
-) -> Probed {
+) -> Option<Probed> {
     let mut status = None;
     let asked = tokio::time::timeout(timeout, ask(endpoint, kind, tls, &mut status)).await;
     match (asked, status) {
-        (Ok(Ok(())), _) | (_, Some(_)) => Probed::Answered { status, is_expected: is_expected(kind, status) },
-        (Ok(Err(error)), None) if error.kind() == io::ErrorKind::ConnectionRefused => Probed::Refused,
-        _ => Probed::Unanswered,
+        (Ok(Ok(())), _) | (_, Some(_)) => {
+            Some(Probed::Answered { status, is_expected: is_expected(kind, status) })
+        }
+        (Ok(Err(error)), None) if is_our_own(&error) => None,
+        (Ok(Err(error)), None) if error.kind() == io::ErrorKind::ConnectionRefused => Some(Probed::Refused),
+        _ => Some(Probed::Unanswered),
     }
+}
+
+/// Whether we are out of something: that says nothing about the endpoint.
+fn is_our_own(error: &io::Error) -> bool {
+    let code = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(
+        code,
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::ADDRNOTAVAIL | Errno::AGAIN)
+    )
 }
 
 fn is_expected(kind: &ProbeKind, status: Option<u16>) -> bool {

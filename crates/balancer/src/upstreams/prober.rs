@@ -19,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 /// The probes that are under way.
 #[derive(Debug, Default)]
 pub(super) struct Prober {
-    probes: JoinSet<(Order, Probed)>,
+    probes: JoinSet<(Order, Option<Probed>)>,
 }
 
 impl Prober {
@@ -37,7 +37,7 @@ impl Prober {
     }
 
     /// The next one that has ended; for ever if none is under way.
-    pub(super) async fn next(&mut self) -> (Order, Probed) {
+    pub(super) async fn next(&mut self) -> (Order, Option<Probed>) {
         loop {
             match self.probes.join_next().await {
                 Some(Ok(ended)) => return ended,
@@ -49,7 +49,7 @@ impl Prober {
     }
 
     /// One that has ended already.
-    pub(super) fn try_next(&mut self) -> Option<(Order, Probed)> {
+    pub(super) fn try_next(&mut self) -> Option<(Order, Option<Probed>)> {
         std::iter::from_fn(|| self.probes.try_join_next()).find_map(Result::ok)
     }
 }

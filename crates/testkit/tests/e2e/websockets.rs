@@ -156,7 +156,7 @@ fn a_drain_does_not_cut_a_tunnel() {
 #[test]
 fn the_end_of_a_lease_does_not_cut_a_tunnel() {
     assert_survives(2, |_, balancer| {
-        balancer.process.wait_for_line(&["instance left", "expired"]);
+        balancer.process.wait_for_line(&["endpoint unconfirmed", "its lease ran out"]);
     });
 }
 

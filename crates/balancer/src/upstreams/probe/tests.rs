@@ -29,7 +29,7 @@ fn endpoint(address: SocketAddr, scheme: Scheme, authority: Option<&str>) -> Arc
 
 fn look_at(endpoint: &Endpoint, kind: &ProbeKind, timeout: Duration, tls: &UpstreamTls) -> Probed {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(probe(endpoint, kind, timeout, tls))
+    runtime.block_on(probe(endpoint, kind, timeout, tls)).unwrap()
 }
 
 fn look(address: SocketAddr, kind: &ProbeKind, timeout: Duration) -> Probed {
