@@ -7,6 +7,7 @@ mod draft;
 mod members;
 mod places;
 mod published;
+mod retries;
 mod sticky;
 #[cfg(test)]
 mod tests;
