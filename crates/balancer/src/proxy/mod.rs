@@ -45,6 +45,8 @@ mod shared;
 mod splice;
 mod stream;
 mod tally;
+#[cfg(test)]
+mod tests;
 mod tries;
 mod upload;
 mod view;

@@ -30,6 +30,8 @@ use backends::Backends;
 pub(crate) use members::SourceId;
 use members::{Member, Members};
 pub(crate) use places::TurnedAway;
+#[cfg(test)]
+pub(crate) use published::{About, LiveChooser};
 pub(crate) use published::{Lasting, LiveBackend, Published, Snapshot};
 pub(crate) use sticky::StickyCookie;
 
