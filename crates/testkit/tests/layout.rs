@@ -72,6 +72,8 @@ const MODULES: &[(&str, &[&str])] = &[
             "waiting",
             "answer_head",
             "connect",
+            "doubt",
+            "tries",
             "relay",
             "tunnel",
             "record",

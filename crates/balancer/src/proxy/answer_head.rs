@@ -4,55 +4,60 @@ use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
 use berth_http1::forward::{Downstream, must_unchunk, passes_unchanged, write_response, write_response_with};
-use berth_http1::{Body, FieldEdits, ResponseHead};
+use berth_http1::{Body, ResponseHead};
+use berth_pick::Endpoint;
 
 use super::answer::AnswerBody;
 use super::client::Client;
+use super::doubt::Doubt;
 use super::failure::Failure;
 use super::record::Record;
 use super::request::{Method, Request};
 use super::shared::Worker;
 use super::stream::Stream;
-use crate::routing::LiveRoute;
+use super::tries::Tries;
+use crate::telemetry::Retried;
 
 /// Interim answers to one request. Nobody needs many, and each is passed on.
-const MOST_INTERIM: usize = 16;
+const MOST_INTERIM: u8 = 16;
 
 /// Sends the request on one connection and waits for the head of the final answer.
 pub(crate) async fn wait(
     worker: &Worker,
-    route: &LiveRoute,
+    tries: &mut Tries<'_>,
     client: &mut Client,
     request: &mut Request,
+    endpoint: &Endpoint,
     upstream: &mut Stream,
     record: &mut Record,
 ) -> Result<AnswerBody, Failure> {
     let timeouts = client.timeouts;
     client.deadline.set(if request.upload.is_read() { timeouts.answer } else { timeouts.body });
     client.deadline.look_later();
-    let (early, interim, watches) = (Vec::new(), 0, false);
-    let edits = route.response_headers.as_ref();
-    let mut wait = Wait { worker, edits, client, request, upstream, record, early, interim, watches };
+    let (early, interim, watches, doubt) = (Vec::new(), 0, false, Doubt::begin(worker, endpoint));
+    let mut wait =
+        Wait { worker, tries, client, request, endpoint, upstream, record, early, interim, watches, doubt };
     poll_fn(|cx| wait.poll(cx)).await
 }
 
-struct Wait<'a> {
+struct Wait<'a, 't> {
     worker: &'a Worker,
-    /// What is changed in the answer.
-    edits: Option<&'a FieldEdits>,
+    tries: &'a mut Tries<'t>,
     client: &'a mut Client,
     request: &'a mut Request,
+    endpoint: &'a Endpoint,
     upstream: &'a mut Stream,
     record: &'a mut Record,
     /// The beginning of a head that is not all there.
     early: Vec<u8>,
     /// Interim answers so far.
-    interim: usize,
+    interim: u8,
     /// Whether the client is watched for a broken connection.
     watches: bool,
+    doubt: Doubt,
 }
 
-impl Wait<'_> {
+impl Wait<'_, '_> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<AnswerBody, Failure>> {
         // The upstream may answer before it has the whole request, so neither side waits for the other.
         if let Poll::Ready(Err(failure)) =
@@ -63,11 +68,29 @@ impl Wait<'_> {
         if let Poll::Ready(answer) = self.poll_answer(cx) {
             return Poll::Ready(answer);
         }
-        self.watches |= self.client.deadline.takes_look();
+        if self.client.deadline.takes_look() && self.goes_elsewhere() {
+            return Poll::Ready(Err(Failure::GivenUp));
+        }
         if self.watches && self.request.upload.is_read() && self.client.is_gone(cx) {
             return Poll::Ready(Err(Failure::ClientGone));
         }
         if self.client.deadline.is_over() { Poll::Ready(Err(self.late())) } else { Poll::Pending }
+    }
+
+    /// Looks around, after a while and whenever an endpoint is given up. True if the request is better off elsewhere.
+    #[cold]
+    fn goes_elsewhere(&mut self) -> bool {
+        self.watches = true;
+        let (worker, endpoint) = (self.worker, self.endpoint);
+        if !self.doubt.is_given_up(endpoint) {
+            // Who waits for us is not silent.
+            let is_asked = !self.request.upload.waits_for_client();
+            self.doubt.look(worker, self.client, endpoint, is_asked);
+            return false;
+        }
+        self.interim == 0
+            && self.tries.candidates.has_other(endpoint)
+            && self.tries.take_retry(worker, self.request, Retried::Silence)
     }
 
     /// Whose fault it is that the deadline has passed.
@@ -93,8 +116,9 @@ impl Wait<'_> {
                 _ if self.early.is_empty() && self.interim == 0 => {
                     return Poll::Ready(Err(Failure::NoAnswer));
                 }
-                _ => return Poll::Ready(Err(Failure::BadAnswer("it ends within its head"))),
+                _ => return Poll::Ready(Err(Failure::HeadBrokeOff)),
             };
+            self.endpoint.signals().heard(worker.asking.now_ms());
             let answer = if self.early.is_empty() {
                 self.begin(cx, &scratch[..count])?
             } else {
@@ -164,7 +188,8 @@ impl Wait<'_> {
         }
         let mut outgoing = self.worker.buffers.take();
         let client = Downstream { version: self.request.version, keep_alive: true };
-        write_response_with(head, client, self.edits, self.request.cookie(), &mut outgoing);
+        let edits = self.tries.route().response_headers.as_ref();
+        write_response_with(head, client, edits, self.request.cookie(), &mut outgoing);
         outgoing.extend_from_slice(&bytes[head.bytes.len()..]);
         self.record.answered(head.status);
         let sent = self.client.outlet.send(&mut self.client.stream, cx, &outgoing);
@@ -183,6 +208,11 @@ impl Wait<'_> {
         head: &ResponseHead<'_>,
         bytes: &[u8],
     ) -> Result<AnswerBody, Failure> {
+        if head.status >= 500 && self.declines(head.status) {
+            let is_reusable = self.is_over_with(head, bytes);
+            return Err(Failure::Declined { status: head.status, is_reusable });
+        }
+        let edits = self.tries.route().response_headers.as_ref();
         let request = &mut *self.request;
         let unchunk = must_unchunk(head.body, request.version);
         let until_close = unchunk || head.body == berth_http1::BodyLength::UntilClose;
@@ -196,13 +226,13 @@ impl Wait<'_> {
             self.record.reports(load);
         }
         let outlet = &mut self.client.outlet;
-        let passes = self.edits.is_none() && request.cookie().is_empty() && passes_unchanged(head, client);
+        let passes = edits.is_none() && request.cookie().is_empty() && passes_unchanged(head, client);
         let sent = if passes {
             let taken = answer.take(&bytes[length..]).map_err(Failure::BadAnswer)?;
             outlet.send(&mut self.client.stream, cx, &bytes[..length + taken])
         } else {
             let mut outgoing = self.worker.buffers.take();
-            write_response_with(head, client, self.edits, request.cookie(), &mut outgoing);
+            write_response_with(head, client, edits, request.cookie(), &mut outgoing);
             answer.append(&bytes[length..], &mut outgoing).map_err(Failure::BadAnswer)?;
             let sent = outlet.send(&mut self.client.stream, cx, &outgoing);
             self.worker.buffers.give(outgoing);
@@ -212,5 +242,19 @@ impl Wait<'_> {
         request.upload.settle(self.worker);
         sent.map_err(|_| Failure::ClientGone)?;
         Ok(answer)
+    }
+
+    /// Whether the answer goes no further, because the request goes elsewhere.
+    #[cold]
+    fn declines(&mut self, status: u16) -> bool {
+        self.interim == 0 && self.tries.declines(self.worker, self.request, self.endpoint, status)
+    }
+
+    /// Whether an answer that goes no further leaves its connection as it was.
+    #[cold]
+    fn is_over_with(&self, head: &ResponseHead<'_>, bytes: &[u8]) -> bool {
+        let mut answer = AnswerBody::new(Body::of(head.body), false, head.keep_alive, false);
+        let is_read = answer.take(&bytes[head.bytes.len()..]).is_ok();
+        is_read && answer.is_complete() && answer.reusable && self.request.upload.is_sent()
     }
 }

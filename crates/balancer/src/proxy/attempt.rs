@@ -1,33 +1,30 @@
 //! From a request to the head of its answer: choose, connect, send, and again elsewhere where that is safe.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use berth_pick::{Endpoint, InFlight};
+use berth_pick::{Endpoint, InFlight, Signal};
 
 use super::answer::{AnswerBody, Answered};
 use super::answer_head::wait;
-use super::candidates::Candidates;
 use super::chosen::Chosen;
 use super::client::Client;
 use super::connect;
 use super::failure::Failure;
 use super::record::Record;
-use super::request::{Method, Request};
+use super::request::Request;
 use super::shared::Worker;
 use super::stream::Stream;
+use super::tries::Tries;
 use super::view::Routed;
 use super::waiting;
-use crate::telemetry::Side;
+use crate::telemetry::{Retried, Side};
 use crate::upstreams::TurnedAway;
-
-/// How often a request is sent again after an endpoint took it and died. A request that kills its server must
-/// not be carried through all of them.
-const MOST_RESENT: usize = 2;
 
 /// Sends the request to one endpoint after the other until one answers.
 ///
-/// A connection that does not come about costs the client nothing, so it moves on whatever the method. One that
-/// dies after bytes were sent is tried again only where asking twice is harmless (RFC 9110 §9.2.2).
+/// A connection that does not come about costs the client nothing, so it moves on whatever the method, and so it does if
+/// nothing of it was sent. What may have arrived is sent again only where asking twice is harmless (RFC 9110 §9.2.2), and
+/// as the route and the budget allow.
 pub(crate) async fn send(
     worker: &Worker,
     client: &mut Client,
@@ -52,61 +49,91 @@ async fn send_routed(
     first: &mut Option<Chosen>,
     record: &mut Record,
 ) -> Result<Answered, Failure> {
-    let mut candidates = Candidates::of(routed);
-    let (mut tried, mut unanswered, mut resending, mut distrusted) = (false, 0, false, false);
+    let mut tries = Tries::of(routed);
+    let mut resending = false;
     loop {
-        let chosen = match first.take().or_else(|| candidates.at_once(&worker.asking)) {
-            None => Box::pin(waiting::place(worker, client, &mut candidates, record)).await?,
+        let chosen = match first.take().or_else(|| tries.candidates.at_once(&worker.asking)) {
+            None => Box::pin(waiting::place(worker, client, &mut tries.candidates, record)).await?,
             chosen => chosen,
         };
-        let Some(chosen) = chosen else {
-            return Err(match (!tried, unanswered) {
-                (true, _) => Failure::NoEndpoint,
-                (false, 0) if distrusted => Failure::AllDistrusted,
-                (false, 0) => Failure::AllUnreachable,
-                (false, _) => Failure::NoAnswer,
-            });
+        let Some(chosen) = chosen.or_else(|| tries.candidates.of_reserve(&worker.asking)) else {
+            if tries.candidates.begin_anew() {
+                continue;
+            }
+            return Err(tries.end());
         };
+        if tries.candidates.passes_over(&chosen) {
+            continue;
+        }
         if std::mem::take(&mut resending) {
             worker.cells.resent.add(1);
         }
-        let place = chosen.place();
-        let backend = &*routed.view.backends[place.0];
+        let backend = &*routed.view.backends[chosen.place().0];
         let begun = backend.chooser.times_answers().then(Instant::now);
         record.chosen(chosen.address());
         // Also where there is none: one before may have had one.
         if backend.sticky.is_some() || request.extras().is_some() {
-            request.more().cookie = candidates.cookie(&chosen);
+            request.more().cookie = tries.candidates.cookie(&chosen);
         }
         let endpoint = InFlight::begin(chosen);
-        let failure = match on_endpoint(worker, routed, client, request, &endpoint, record).await {
+        let failure = match on_endpoint(worker, &mut tries, client, request, &endpoint, record).await {
             Ok((upstream, answer)) => {
                 note_answer(worker, &endpoint, record, begun);
                 return Ok(Answered { endpoint, upstream, answer });
             }
             Err(failure) => failure,
         };
-        if failure.side() == Side::Upstream {
-            endpoint.trouble().failed(worker.asking.now_ms());
+        resending = go_on(worker, &mut tries, request, &endpoint, failure)?;
+        // However many cannot be reached: each try has its time.
+        let longest = Duration::from_millis(client.timeouts.answer.get());
+        if !resending && record.asked_for() / (tries.retried() + 1) > longest {
+            return Err(tries.end());
         }
-        match failure {
-            Failure::Connect(cause) => {
-                worker.cells.connect_failed.add(1);
-                tracing::debug!(endpoint = %endpoint.identity(), %cause, "connect failed");
-            }
-            Failure::Handshake(cause) => {
-                distrusted = true;
-                worker.cells.connect_failed.add(1);
-                worker.warn_of_handshake(&endpoint, &cause);
-            }
-            Failure::NoAnswer if unanswered < MOST_RESENT && may_send_again(request, Method::is_safe) => {
-                unanswered += 1;
-                resending = true;
-            }
-            failure => return Err(failure),
+    }
+}
+
+/// Goes on to the next endpoint, if the request may be sent again. True if it has been sent before.
+#[cold]
+fn go_on(
+    worker: &Worker,
+    tries: &mut Tries<'_>,
+    request: &mut Request,
+    endpoint: &InFlight<Chosen>,
+    failure: Failure,
+) -> Result<bool, Failure> {
+    if failure.side() == Side::Upstream {
+        endpoint.trouble().failed(worker.asking.now_ms());
+    }
+    doubt(worker, endpoint, &failure);
+    let is_unreachable = match &failure {
+        Failure::Connect(cause) => {
+            worker.cells.connect_failed.add(1);
+            tracing::debug!(endpoint = %endpoint.identity(), %cause, "connect failed");
+            true
         }
-        candidates.failed(place, endpoint.key());
-        tried = true;
+        Failure::Handshake(cause) => {
+            worker.cells.connect_failed.add(1);
+            worker.warn_of_handshake(endpoint, cause);
+            true
+        }
+        Failure::NoAnswer if !request.upload.is_touched() => true,
+        Failure::NoAnswer if tries.take_retry(worker, request, Retried::Reset) => false,
+        Failure::AnswerTimeout if tries.take_retry(worker, request, Retried::Timeout) => false,
+        // It was asked before whether it may.
+        Failure::GivenUp | Failure::Declined { .. } => false,
+        _ => return Err(failure),
+    };
+    tries.met(&failure);
+    request.upload.rewind();
+    tries.candidates.failed(endpoint.handle().place(), endpoint.key(), is_unreachable);
+    Ok(!matches!(failure, Failure::Connect(_) | Failure::Handshake(_)))
+}
+
+/// Tells what a failure makes one think of an endpoint.
+#[cold]
+pub(crate) fn doubt(worker: &Worker, endpoint: &Endpoint, failure: &Failure) {
+    if let Some(signal) = failure.signal() {
+        worker.signal(endpoint, signal);
     }
 }
 
@@ -118,6 +145,7 @@ fn note_answer(worker: &Worker, endpoint: &Endpoint, record: &Record, begun: Opt
         endpoint.report().note(now_ms, load);
     }
     if record.status() >= 500 {
+        worker.signal(endpoint, Signal::Error);
         return endpoint.trouble().failed(now_ms);
     }
     endpoint.trouble().answered(now_ms);
@@ -126,54 +154,71 @@ fn note_answer(worker: &Worker, endpoint: &Endpoint, record: &Record, begun: Opt
     }
 }
 
-/// Whether a request that was not answered may be sent again: because its method allows it, or because nothing of
-/// it was sent. If so, it is ready to be.
-fn may_send_again(request: &mut Request, allows: fn(Method) -> bool) -> bool {
-    // Asked before it is rewound: then it would seem as if nothing of it had been sent.
-    (allows(request.method) || !request.upload.is_touched()) && request.upload.rewind()
-}
-
 /// One endpoint: on an idle connection if there is one, else, or if that one turns out dead, on a new one.
 async fn on_endpoint(
     worker: &Worker,
-    routed: &Routed,
+    tries: &mut Tries<'_>,
     client: &mut Client,
     request: &mut Request,
     endpoint: &InFlight<Chosen>,
     record: &mut Record,
 ) -> Result<(Stream, AnswerBody), Failure> {
-    let route = routed.route();
+    let route = tries.route();
     let is_addressed = route.edits.as_ref().is_some_and(|edits| edits.rewrite_host.is_some());
     if !is_addressed && (endpoint.authority().is_some() || request.upload.is_addressed()) {
         request.upload.address_to(endpoint.authority());
     }
-    if let Some(mut upstream) = worker.pool.take(endpoint.key()) {
-        match wait(worker, route, client, request, &mut upstream, record).await {
+    // The first choice is made as soon as the request is there.
+    let is_first = tries.candidates.is_first() && !record.has_waited();
+    let now = if is_first { record.started() } else { Instant::now() };
+    if let Some(mut upstream) = worker.take_idle(endpoint.key(), now) {
+        match wait(worker, tries, client, request, endpoint, &mut upstream, record).await {
             // It closed just as we sent: nobody's fault, and not a failure of the endpoint.
-            Err(Failure::NoAnswer) if may_send_again(request, Method::is_idempotent) => {
+            Err(Failure::NoAnswer) if is_sent_again(worker, tries, request) => {
                 worker.cells.stale.add(1);
             }
-            other => return other.map(|answer| (upstream, answer)),
+            Err(failure) => return Err(drop_answer(worker, endpoint, upstream, failure)),
+            Ok(answer) => return Ok((upstream, answer)),
         }
     }
     // On the heap: a client that waits for its next request should not carry the room for it.
-    let mut upstream = Box::pin(connect(worker, client, routed, endpoint)).await?;
-    let answer = wait(worker, route, client, request, &mut upstream, record).await?;
-    Ok((upstream, answer))
+    let mut upstream = Box::pin(connect(worker, client, tries, endpoint)).await?;
+    match wait(worker, tries, client, request, endpoint, &mut upstream, record).await {
+        Err(failure) => Err(drop_answer(worker, endpoint, upstream, failure)),
+        Ok(answer) => Ok((upstream, answer)),
+    }
+}
+
+/// Whether a request without an answer is sent again on a new connection. What was not sent at all is in any case.
+#[cold]
+fn is_sent_again(worker: &Worker, tries: &mut Tries<'_>, request: &mut Request) -> bool {
+    // Asked before it is rewound: then it would seem as if nothing of it had been sent.
+    let may = !request.upload.is_touched() || tries.take_retry(worker, request, Retried::Reset);
+    may && request.upload.rewind()
+}
+
+/// Lets go of a connection, unless the answer that goes no further has come to its end there.
+#[cold]
+fn drop_answer(worker: &Worker, endpoint: &Endpoint, upstream: Stream, failure: Failure) -> Failure {
+    if matches!(failure, Failure::Declined { is_reusable: true, .. }) && worker.has_room_for_idle() {
+        worker.pool.put(endpoint.key(), upstream, worker.deadlines.now_ms());
+    }
+    failure
 }
 
 /// A new connection, unless too many requests of the backend wait for one.
 async fn connect(
     worker: &Worker,
     client: &Client,
-    routed: &Routed,
+    tries: &Tries<'_>,
     endpoint: &InFlight<Chosen>,
 ) -> Result<Stream, Failure> {
-    let backend = &routed.view.backends[endpoint.handle().place().0];
-    let most = backend.about.capacity.most_pending.unwrap_or(routed.view.general.most_pending);
+    let view = &tries.routed.view;
+    let backend = &view.backends[endpoint.handle().place().0];
+    let most = backend.about.capacity.most_pending.unwrap_or(view.general.most_pending);
     let Some(_pending) = backend.lasting.places.pending(most.into()) else {
         backend.lasting.places.turn_away(TurnedAway::Pending);
         return Err(Failure::TurnedAway(TurnedAway::Pending));
     };
-    connect::to(worker, client, endpoint).await
+    connect::to(worker, client, &tries.candidates, endpoint).await
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use berth_pick::Ask;
 use berth_pick::queue::{Asks, Entry, Place, Queue, Waiting};
+use berth_pick::{Ask, Endpoint};
 
 use super::asking::Asking;
 use super::chosen::Chosen;
@@ -26,7 +26,7 @@ pub(crate) enum Offer {
 }
 
 /// The endpoints that may serve a request, one after the other: those of its backend, then, if the route has a share for
-/// others, theirs.
+/// others, theirs; then those of their reserves; then, if it may be sent again, those anew that took it before.
 pub(crate) struct Candidates<'a> {
     routed: &'a Routed,
     backend: usize,
@@ -45,6 +45,18 @@ struct Past {
     keys: Vec<u64>,
     /// Backends that have nobody left.
     given_up: Vec<usize>,
+    /// All that it was with since it began, or began anew, by their keys.
+    seen: Vec<u64>,
+    /// All that could not be reached, ever: these it never comes back to.
+    unreachable: Vec<u64>,
+    /// Whether it has begun anew.
+    is_anew: bool,
+}
+
+impl Past {
+    fn is_over_for(&self, endpoint: &Endpoint) -> bool {
+        self.seen.contains(&endpoint.key()) || self.unreachable.contains(&endpoint.key())
+    }
 }
 
 impl<'a> Candidates<'a> {
@@ -118,7 +130,7 @@ impl<'a> Candidates<'a> {
             return Offer::Nobody;
         }
         // Nobody has to be waited for where somebody else could serve.
-        if backend.set.is_empty() && self.are_others_there() {
+        if backend.set.is_empty() && (self.are_others_there() || !backend.reserve.is_empty()) {
             return Offer::Nobody;
         }
         let endpoints = backend.set.endpoints();
@@ -182,9 +194,12 @@ impl<'a> Candidates<'a> {
         (kept != Some(chosen.key())).then(|| cookie.field(chosen.place().1, chosen).into())
     }
 
-    /// This one has failed. It may have been chosen before, of a backend further on: then those in front of that have
-    /// nobody.
-    pub(crate) fn failed(&mut self, (backend, index): (usize, usize), key: u64) {
+    /// This one has failed, if `is_unreachable` before it had any of the request. It may have been chosen before, of a
+    /// backend further on: then those in front of that have nobody.
+    #[cold]
+    pub(crate) fn failed(&mut self, (backend, index): (usize, usize), key: u64, is_unreachable: bool) {
+        let past = self.past.get_or_insert_default();
+        if is_unreachable { &mut past.unreachable } else { &mut past.seen }.push(key);
         while backend != self.backend {
             if !self.give_up() {
                 return;
@@ -200,16 +215,81 @@ impl<'a> Candidates<'a> {
         past.keys.push(key);
     }
 
+    /// Whether this is the first choice.
+    #[inline]
+    pub(crate) fn is_first(&self) -> bool {
+        self.past.is_none()
+    }
+
+    /// Whether it is passed over: one that was given up meanwhile comes last.
+    #[inline]
+    pub(crate) fn passes_over(&mut self, chosen: &Chosen) -> bool {
+        let passes = self.past.as_ref().is_some_and(|past| !past.is_anew) && chosen.signals().is_given_up();
+        if passes {
+            self.failed(chosen.place(), chosen.key(), false);
+        }
+        passes
+    }
+
+    /// One of those who may serve if nobody of the sets can, each once, in any order. They have no places.
+    #[cold]
+    pub(crate) fn of_reserve(&mut self, asking: &Asking) -> Option<Chosen> {
+        let left = self.reserve();
+        let at = asking.ask(0, &[], |ask| ask.chance.below(left.len().max(1)));
+        let (backend, endpoint) = left.get(at)?;
+        Some(Chosen::reserve(Arc::clone(endpoint), *backend))
+    }
+
+    /// Who is left of the reserves of all backends that may serve it.
+    fn reserve(&self) -> Vec<(usize, &'a Arc<Endpoint>)> {
+        let backends = &self.routed.view.backends;
+        let is_left =
+            |endpoint: &&Arc<Endpoint>| !self.past.as_ref().is_some_and(|past| past.is_over_for(endpoint));
+        let of = |place: usize| backends[place].reserve.iter().filter(is_left).map(move |it| (place, it));
+        self.routed.backends().into_iter().flat_map(of).collect()
+    }
+
+    /// Whether anybody else could serve it than the endpoint that it is with, and has not failed yet.
+    #[cold]
+    pub(crate) fn has_other(&self, than: &Endpoint) -> bool {
+        let past = self.past.as_deref();
+        let could = |endpoint: &Arc<Endpoint>| {
+            let is_over = past.is_some_and(|past| past.is_over_for(endpoint));
+            endpoint.key() != than.key() && !is_over && !endpoint.signals().is_given_up()
+        };
+        let backends = &self.routed.view.backends;
+        let mut places = self.routed.backends().into_iter();
+        places.any(|place| backends[place].set.endpoints().iter().any(could))
+            || self.reserve().iter().any(|(_, endpoint)| endpoint.key() != than.key())
+    }
+
+    /// Begins anew with those that have had the request, if there are any.
+    #[cold]
+    pub(crate) fn begin_anew(&mut self) -> bool {
+        let Some(past) = self.past.as_mut().filter(|past| !past.seen.is_empty()) else { return false };
+        past.seen.clear();
+        past.given_up.clear();
+        past.is_anew = true;
+        self.go_to(self.routed.backend);
+        true
+    }
+
     /// Goes on to the next backend, if there is one.
     #[cold]
     pub(crate) fn give_up(&mut self) -> bool {
         let past = self.past.get_or_insert_default();
         past.given_up.push(self.backend);
         let Some(other) = self.routed.route().others(&past.given_up) else { return false };
-        past.tried.clear();
-        past.keys.clear();
-        self.backend = other;
-        self.order = None;
+        self.go_to(other);
         true
+    }
+
+    /// This backend is asked from now on. It may have endpoints of one that was asked before.
+    fn go_to(&mut self, backend: usize) {
+        (self.backend, self.order) = (backend, None);
+        let endpoints = self.routed.view.backends[backend].set.endpoints();
+        let past = self.past.get_or_insert_default();
+        let over = endpoints.iter().enumerate().filter(|(_, endpoint)| past.is_over_for(endpoint));
+        (past.tried, past.keys) = over.map(|(index, endpoint)| (index, endpoint.key())).unzip();
     }
 }

@@ -16,7 +16,7 @@ pub(crate) struct Chosen {
     hold: Hold,
     /// Its backend's place in the view.
     backend: usize,
-    /// Its place in the backend's set. That of one with a place of its own is not known.
+    /// Its place in the backend's set. That of one with a place of its own, or of the reserve, is not known.
     index: usize,
 }
 
@@ -48,6 +48,11 @@ impl Chosen {
     /// One with a place of its own.
     pub(crate) fn at(place: Place, backend: usize) -> Self {
         Self { hold: Hold::Place(Box::new(place)), backend, index: usize::MAX }
+    }
+
+    /// One of a backend's reserve.
+    pub(crate) fn reserve(endpoint: Arc<Endpoint>, backend: usize) -> Self {
+        Self { hold: Hold::Endpoint(endpoint), backend, index: usize::MAX }
     }
 
     /// Its backend's place in the view, and its own in the backend's set.

@@ -6,34 +6,97 @@ use std::pin::pin;
 use std::task::Poll;
 
 use berth_model::Scheme;
-use berth_pick::Endpoint;
+use berth_pick::{Endpoint, Signal};
+use rustix::io::Errno;
 use tokio::net::TcpStream;
 
+use super::candidates::Candidates;
 use super::client::Client;
+use super::doubt::Doubt;
 use super::failure::Failure;
 use super::shared::Worker;
 use super::stream::Stream;
 
-/// Connects, within the time for it; to an endpoint that speaks https, TLS included.
-pub(crate) async fn to(worker: &Worker, client: &Client, endpoint: &Endpoint) -> Result<Stream, Failure> {
+/// Errors that are our own: no endpoint is worse for them.
+const OWN: [Errno; 6] =
+    [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL, Errno::PERM];
+
+/// Connects, within the time for it; to an endpoint that speaks https, TLS included. It tells what it has met there.
+pub(crate) async fn to(
+    worker: &Worker,
+    client: &Client,
+    candidates: &Candidates<'_>,
+    endpoint: &Endpoint,
+) -> Result<Stream, Failure> {
     client.deadline.set(client.timeouts.connect);
-    let connecting = in_time(client, TcpStream::connect(endpoint.address()));
-    let stream = connecting.await.map_err(Failure::Connect)?;
+    client.deadline.look_later();
+    let mut wait = Wait { worker, client, candidates, endpoint, doubt: Doubt::begin(worker, endpoint) };
+    let connecting = wait.through(TcpStream::connect(endpoint.address())).await;
+    let stream = connecting.map_err(|cause| {
+        let signal = if cause.kind() == io::ErrorKind::ConnectionRefused {
+            Some(Signal::Refused)
+        } else {
+            let is_own =
+                cause.raw_os_error().is_some_and(|code| OWN.iter().any(|own| own.raw_os_error() == code));
+            (!is_own).then_some(Signal::Silent)
+        };
+        wait.tell(signal);
+        Failure::Connect(cause)
+    })?;
     // Without the option small requests are slower, not wrong.
     let _ = stream.set_nodelay(true);
     if endpoint.identity().scheme == Scheme::Http {
         return Ok(Stream::Plain(stream));
     }
     let tls = worker.view().general.tls.clone();
-    let handshake = in_time(client, tls.connect(endpoint, stream));
-    handshake.await.map(Stream::tls).map_err(Failure::Handshake)
+    wait.through(tls.connect(endpoint, stream)).await.map(Stream::tls).map_err(|cause| {
+        let is_late = cause.kind() == io::ErrorKind::TimedOut;
+        wait.tell(Some(if is_late { Signal::Silent } else { Signal::Error }));
+        Failure::Handshake(cause)
+    })
 }
 
-async fn in_time<T>(client: &Client, step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    let mut step = pin!(step);
-    poll_fn(|cx| match step.as_mut().poll(cx) {
-        Poll::Pending if client.deadline.is_over() => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-        other => other,
-    })
-    .await
+/// One who waits for a connection.
+struct Wait<'a> {
+    worker: &'a Worker,
+    client: &'a Client,
+    candidates: &'a Candidates<'a>,
+    endpoint: &'a Endpoint,
+    doubt: Doubt,
+}
+
+impl Wait<'_> {
+    /// Waits for a step, for as long as there is time and hope.
+    async fn through<T>(&mut self, step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+        let mut step = pin!(step);
+        poll_fn(|cx| match step.as_mut().poll(cx) {
+            Poll::Pending if self.client.deadline.is_over() || self.is_hopeless() => {
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
+            other => other,
+        })
+        .await
+    }
+
+    /// Whether the endpoint was given up and somebody else is there.
+    fn is_hopeless(&mut self) -> bool {
+        if !self.client.deadline.takes_look() {
+            return false;
+        }
+        if self.doubt.is_given_up(self.endpoint) {
+            return self.candidates.has_other(self.endpoint);
+        }
+        self.doubt.look(self.worker, self.client, self.endpoint, true);
+        false
+    }
+
+    /// Tells of what it has met; of a silence once.
+    #[cold]
+    fn tell(&self, signal: Option<Signal>) {
+        match signal {
+            Some(Signal::Silent) if self.doubt.is_told() => {}
+            Some(signal) => self.worker.signal(self.endpoint, signal),
+            None => {}
+        }
+    }
 }

@@ -36,6 +36,8 @@ struct Slot {
     look_ms: u64,
     /// Between two requests, with nothing read.
     idle: bool,
+    /// Waits for an upstream.
+    looks: bool,
     waker: Option<Waker>,
 }
 
@@ -68,6 +70,17 @@ impl Deadlines {
         }
     }
 
+    /// Has every connection look around that waits for an upstream.
+    #[cold]
+    pub(crate) fn look_now(&self) {
+        for slot in self.slots.borrow_mut().iter_mut().filter(|slot| slot.looks) {
+            slot.look_ms = 0;
+            if let Some(waker) = &slot.waker {
+                waker.wake_by_ref();
+            }
+        }
+    }
+
     /// Shortens the wait of every connection that is between two requests.
     pub(crate) fn last_call(&self) {
         let last = self.now_ms() + LAST_CALL.get();
@@ -78,7 +91,7 @@ impl Deadlines {
 
     /// A deadline for one connection; it is not set yet.
     pub(crate) fn register(self: &Rc<Self>) -> Deadline {
-        let slot = Slot { at_ms: u64::MAX, look_ms: u64::MAX, idle: false, waker: None };
+        let slot = Slot { at_ms: u64::MAX, look_ms: u64::MAX, idle: false, looks: false, waker: None };
         let index = match self.free.borrow_mut().pop() {
             Some(index) => {
                 self.slots.borrow_mut()[index] = slot;
@@ -119,13 +132,20 @@ impl Deadline {
     /// Has the task woken once it has waited for a tick or two, to look whether its peer is still there. Most never
     /// wait so long, and are spared the cost of watching.
     pub(crate) fn look_later(&self) {
-        let look_ms = self.table.now_ms() + 2 * TICK.as_millis() as u64;
-        self.table.slots.borrow_mut()[self.index].look_ms = look_ms;
+        self.look_after(2 * TICK.as_millis() as u64);
+    }
+
+    /// The same after so many milliseconds. It is also woken when an endpoint is given up.
+    pub(crate) fn look_after(&self, ms: u64) {
+        let look_ms = self.table.now_ms() + ms;
+        let slot = &mut self.table.slots.borrow_mut()[self.index];
+        (slot.look_ms, slot.looks) = (look_ms, true);
     }
 
     /// What was waited for has come.
     pub(crate) fn stop_looking(&self) {
-        self.table.slots.borrow_mut()[self.index].look_ms = u64::MAX;
+        let slot = &mut self.table.slots.borrow_mut()[self.index];
+        (slot.look_ms, slot.looks) = (u64::MAX, false);
     }
 
     /// Whether the time to look around has come; it comes once.
@@ -150,7 +170,7 @@ impl Deadline {
         slot.at_ms = at_ms;
         slot.idle = idle;
         if idle {
-            slot.look_ms = u64::MAX;
+            (slot.look_ms, slot.looks) = (u64::MAX, false);
         }
     }
 }
@@ -158,7 +178,7 @@ impl Deadline {
 impl Drop for Deadline {
     fn drop(&mut self) {
         let slot = &mut self.table.slots.borrow_mut()[self.index];
-        (slot.at_ms, slot.look_ms, slot.waker) = (u64::MAX, u64::MAX, None);
+        (slot.at_ms, slot.look_ms, slot.looks, slot.waker) = (u64::MAX, u64::MAX, false, None);
         self.table.free.borrow_mut().push(self.index);
     }
 }

@@ -34,7 +34,10 @@ pub(crate) async fn run(worker: &Worker, client: &mut Client, request: &mut Requ
             match relay::run(worker, client, request, answered, &mut record).await {
                 Ok(next) => (next, None),
                 // Part of the answer is with the client, which must be able to tell that it is not all of it.
-                Err(failure) => (Next::Abort, Some(failure)),
+                Err(failure) => {
+                    attempt::doubt(worker, &answered.endpoint, &failure);
+                    (Next::Abort, Some(failure))
+                }
             }
         }
         Err(failure) => {

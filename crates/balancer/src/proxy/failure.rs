@@ -1,5 +1,6 @@
 use std::io;
 
+use berth_pick::Signal;
 use thiserror::Error;
 
 use crate::telemetry::Side;
@@ -32,13 +33,33 @@ pub(crate) enum Failure {
     /// The upstream ended the connection before the first byte of its answer.
     #[error("the upstream ended the connection without an answer")]
     NoAnswer,
+    /// The upstream ended the connection within the head of its answer.
+    #[error("bad answer: it ends within its head")]
+    HeadBrokeOff,
+    /// The upstream's answer has a status for which the route sends requests again, as this one is going to be.
+    #[error("the answer was {status}")]
+    Declined {
+        /// The status.
+        status: u16,
+        /// Whether the connection could take another request.
+        is_reusable: bool,
+    },
+    /// The endpoint was given up, and somebody else is there.
+    #[error("the upstream fell silent")]
+    GivenUp,
     /// The upstream's answer breaks the protocol.
     #[error("bad answer: {0}")]
     BadAnswer(&'static str),
     /// The upstream did not answer in time, or took the request too slowly.
     #[error("the upstream did not answer in time")]
     AnswerTimeout,
-    /// The upstream ended, broke or stalled its answer after the client got the first part of it.
+    /// The upstream ended the connection within its answer, of which the client has got the first part.
+    #[error("the answer broke off: the upstream ended the connection")]
+    BrokeOff,
+    /// The upstream fell silent within its answer, of which the client has got the first part.
+    #[error("the answer broke off: the upstream fell silent")]
+    FellSilent,
+    /// The upstream's answer breaks the protocol behind the part that the client has got.
     #[error("the answer broke off: {0}")]
     Truncated(&'static str),
     /// The client's body is larger than allowed.
@@ -81,12 +102,16 @@ impl Failure {
                 "No secure connection to the upstream came about.".into()
             }
             Failure::NoAnswer => "The upstream ended the connection without an answer.".into(),
-            Failure::BadAnswer(_) => "The upstream's answer was not valid HTTP.".into(),
-            Failure::AnswerTimeout => "The upstream did not answer in time.".into(),
+            Failure::BadAnswer(_) | Failure::HeadBrokeOff => {
+                "The upstream's answer was not valid HTTP.".into()
+            }
+            Failure::AnswerTimeout | Failure::GivenUp => "The upstream did not answer in time.".into(),
+            Failure::Declined { .. } => "The upstream could not serve the request.".into(),
             Failure::BodyTooLarge => "The request body is too large.".into(),
             Failure::BadBody(problem) => format!("Bad request body: {problem}."),
             Failure::ClientStalled => "The request did not arrive in time.".into(),
-            Failure::Truncated(_) | Failure::ClientNotReading | Failure::ClientGone => return None,
+            Failure::Truncated(_) | Failure::BrokeOff | Failure::FellSilent => return None,
+            Failure::ClientNotReading | Failure::ClientGone => return None,
         })
     }
 
@@ -96,10 +121,21 @@ impl Failure {
             Failure::NoRoute => Side::Client,
             Failure::TurnedAway(_) | Failure::NoEndpoint | Failure::AllUnreachable => Side::Nobody,
             Failure::Connect(_) | Failure::Handshake(_) | Failure::AllDistrusted => Side::Upstream,
-            Failure::NoAnswer | Failure::BadAnswer(_) => Side::Upstream,
-            Failure::AnswerTimeout | Failure::Truncated(_) => Side::Upstream,
+            Failure::NoAnswer | Failure::BadAnswer(_) | Failure::HeadBrokeOff => Side::Upstream,
+            Failure::AnswerTimeout | Failure::GivenUp | Failure::Declined { .. } => Side::Upstream,
+            Failure::Truncated(_) | Failure::BrokeOff | Failure::FellSilent => Side::Upstream,
             Failure::BadBody(_) | Failure::BodyTooLarge | Failure::ClientStalled => Side::Client,
             Failure::ClientNotReading | Failure::ClientGone => Side::Client,
+        }
+    }
+
+    /// What it makes one think of the endpoint. Connections that do not come about are told of where they are made.
+    pub(crate) fn signal(&self) -> Option<Signal> {
+        match self {
+            Failure::NoAnswer | Failure::HeadBrokeOff | Failure::BrokeOff => Some(Signal::Reset),
+            Failure::BadAnswer(_) | Failure::Truncated(_) | Failure::Declined { .. } => Some(Signal::Error),
+            Failure::AnswerTimeout | Failure::FellSilent => Some(Signal::Silent),
+            _ => None,
         }
     }
 
@@ -110,8 +146,9 @@ impl Failure {
             Failure::TurnedAway(_) => 503,
             Failure::NoEndpoint | Failure::AllUnreachable | Failure::Connect(_) => 503,
             Failure::AllDistrusted | Failure::Handshake(_) => 502,
-            Failure::NoAnswer | Failure::BadAnswer(_) | Failure::Truncated(_) => 502,
-            Failure::AnswerTimeout => 504,
+            Failure::NoAnswer | Failure::BadAnswer(_) | Failure::HeadBrokeOff => 502,
+            Failure::Truncated(_) | Failure::BrokeOff | Failure::FellSilent | Failure::Declined { .. } => 502,
+            Failure::AnswerTimeout | Failure::GivenUp => 504,
             Failure::BadBody(_) => 400,
             Failure::BodyTooLarge => 413,
             Failure::ClientStalled => 408,

@@ -33,6 +33,7 @@ mod chosen;
 mod client;
 mod connect;
 mod deadlines;
+mod doubt;
 mod failure;
 mod limited;
 mod outlet;
@@ -44,6 +45,9 @@ mod shared;
 mod splice;
 mod stream;
 mod tally;
+#[cfg(test)]
+mod tests;
+mod tries;
 mod upload;
 mod view;
 mod waiting;

@@ -18,6 +18,8 @@ pub(crate) struct Pool {
     parts: [RefCell<Part>; PARTS],
     next_part: Cell<usize>,
     idle: Cell<usize>,
+    /// What was put here before is doubtful: the kernel has to be asked.
+    doubted_before_ms: Cell<u64>,
 }
 
 // Keys are ours, so the hash need not withstand anybody.
@@ -45,11 +47,17 @@ impl Pool {
         let stack = part.get_mut(&key)?;
         while let Some(mut entry) = stack.pop() {
             self.idle.set(self.idle.get() - 1);
-            if entry.stream.is_silent() {
+            let is_doubtful = entry.since_ms < self.doubted_before_ms.get();
+            if entry.stream.is_silent() && !(is_doubtful && entry.stream.has_spoken()) {
                 return Some(entry.stream);
             }
         }
         None
+    }
+
+    /// From now on nothing that is here is given away before the kernel was asked what came of it.
+    pub(crate) fn doubt(&self, now_ms: u64) {
+        self.doubted_before_ms.set(now_ms + 1);
     }
 
     /// Keeps a connection on which an exchange has ended cleanly.

@@ -36,6 +36,21 @@ impl Record {
         }
     }
 
+    /// When the request began.
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// How long endpoints have been asked for: since it began, without the wait for a place.
+    pub(crate) fn asked_for(&self) -> Duration {
+        self.started.elapsed().saturating_sub(Duration::from_micros(self.waited_us.into()))
+    }
+
+    /// Whether it has waited for a place at an endpoint.
+    pub(crate) fn has_waited(&self) -> bool {
+        self.waited_us > 0
+    }
+
     /// The endpoint that the request is with now.
     pub(crate) fn chosen(&mut self, address: SocketAddr) {
         self.endpoint = Some(address);

@@ -78,11 +78,7 @@ fn poll_bodies(
     match poll_answer(cx, worker, client, held, splice) {
         Poll::Pending if client.deadline.is_over() => {
             let is_read = client.outlet.is_empty() && splice.as_ref().is_none_or(Splice::is_empty);
-            Poll::Ready(Err(if is_read {
-                Failure::Truncated("the upstream fell silent")
-            } else {
-                Failure::ClientNotReading
-            }))
+            Poll::Ready(Err(if is_read { Failure::FellSilent } else { Failure::ClientNotReading }))
         }
         other => other,
     }
@@ -107,7 +103,7 @@ fn poll_answer(
             *splice = worker.pipes.splice(unseen, &mut held.upstream, &mut client.stream);
         }
         if let Some(mut piped) = splice.take() {
-            let moved = poll_spliced(cx, client, held, &mut piped);
+            let moved = poll_spliced(cx, worker, client, held, &mut piped);
             if moved.is_pending() {
                 *splice = Some(piped);
             } else {
@@ -120,7 +116,10 @@ fn poll_answer(
         }
         let mut scratch = worker.scratch.borrow_mut();
         match ready!(held.upstream.poll_read(cx, &mut scratch)) {
-            Ok(count) if count > 0 => send_on(cx, worker, client, &mut held.answer, &scratch[..count])?,
+            Ok(count) if count > 0 => {
+                held.endpoint.signals().heard(worker.asking.now_ms());
+                send_on(cx, worker, client, &mut held.answer, &scratch[..count])?;
+            }
             ended => end(&mut held.answer, ended.is_ok())?,
         }
         client.deadline.set(if client.outlet.is_empty() { timeouts.body } else { timeouts.send });
@@ -130,6 +129,7 @@ fn poll_answer(
 /// Moves what need not be looked at through a pipe, which is empty again at the end.
 fn poll_spliced(
     cx: &mut Context<'_>,
+    worker: &Worker,
     client: &mut Client,
     held: &mut Answered,
     splice: &mut Splice,
@@ -150,6 +150,7 @@ fn poll_spliced(
         match ready!(splice.poll_fill(cx, upstream, unseen)) {
             Ok(count) if count > 0 => {
                 held.answer.pass(count as u64);
+                held.endpoint.signals().heard(worker.asking.now_ms());
                 client.deadline.set(timeouts.send);
             }
             ended => end(&mut held.answer, ended.is_ok())?,
@@ -163,7 +164,7 @@ fn end(answer: &mut AnswerBody, in_order: bool) -> Result<(), Failure> {
         answer.ended = true;
         return Ok(());
     }
-    Err(Failure::Truncated("the upstream ended the connection"))
+    Err(Failure::BrokeOff)
 }
 
 fn send_on(

@@ -29,10 +29,6 @@ impl Method {
         }
     }
 
-    pub(crate) fn is_safe(self) -> bool {
-        matches!(self, Method::Head | Method::Safe)
-    }
-
     pub(crate) fn is_idempotent(self) -> bool {
         self != Method::Other
     }

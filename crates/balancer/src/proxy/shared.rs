@@ -5,10 +5,11 @@ use std::collections::HashSet;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use berth_http1::{Limits, Lines};
 use berth_model::Scheme;
-use berth_pick::Endpoint;
+use berth_pick::{Endpoint, Signal};
 use fastrand::Rng;
 use tokio::sync::Notify;
 
@@ -19,6 +20,7 @@ use super::deadlines::Deadlines;
 use super::per_client::Clients;
 use super::pool::Pool;
 use super::splice::Pipes;
+use super::stream::Stream;
 use super::view::{View, Viewed};
 use crate::routing::{Millis, StepTimeouts};
 use crate::telemetry::{Cells, WorkerLog};
@@ -30,6 +32,9 @@ const SCRATCH_BYTES: usize = 64 * 1024;
 /// Long bodies that go through the kernel at once, and how many of the worker's files their pipes may be.
 const MOST_PIPES: usize = 256;
 const DESCRIPTORS_PER_PIPE: usize = 16;
+
+/// Whoever has not ticked for so long has been stopped, or frozen with its machine.
+const STALL: Duration = Duration::from_secs(1);
 
 /// Failed handshakes are warned of so often.
 const WARN_EVERY_MS: u64 = 10_000;
@@ -57,6 +62,10 @@ pub(crate) struct Worker {
     pub(crate) most_turned_away: usize,
     /// How many files it may have open.
     descriptors: usize,
+    /// After this time it has stalled.
+    awake_until: Cell<Instant>,
+    /// How often endpoints had been given up at the last tick.
+    times_given_up: Cell<u64>,
     /// When a failed handshake was last warned of.
     warned_ms: Cell<Option<u64>>,
     /// Rung whenever a connection ends.
@@ -120,6 +129,8 @@ impl Worker {
             turned_away: Cell::new(0),
             most_turned_away,
             descriptors,
+            awake_until: Cell::new(Instant::now() + STALL),
+            times_given_up: Cell::new(published.times_given_up()),
             warned_ms: Cell::default(),
             ended: Notify::new(),
             ticked: Notify::new(),
@@ -168,15 +179,46 @@ impl Worker {
         }
     }
 
-    /// The balancer's clock moves on.
-    pub(crate) fn tick(&self) {
+    /// An idle connection to an endpoint, for who asks at this time. Behind a stall the runtime may not have heard yet
+    /// what became of those that were idle before.
+    #[inline]
+    pub(crate) fn take_idle(&self, key: u64, now: Instant) -> Option<Stream> {
+        if now > self.awake_until.get() {
+            self.note_stall(now);
+        }
+        self.pool.take(key)
+    }
+
+    #[cold]
+    fn note_stall(&self, now: Instant) {
+        self.awake_until.set(now + STALL);
+        self.pool.doubt(self.deadlines.now_ms());
+    }
+
+    /// Tells what traffic has met at an endpoint.
+    #[cold]
+    pub(crate) fn signal(&self, endpoint: &Endpoint, signal: Signal) {
+        self.published.signal(endpoint, signal);
+    }
+
+    /// The clocks move on.
+    pub(crate) fn tick(&self, now: Instant) {
+        if now > self.awake_until.get() {
+            self.note_stall(now);
+        }
+        self.awake_until.set(now + STALL);
+        self.deadlines.tick(now);
         self.asking.tick(self.published.now_ms());
+        let times_given_up = self.published.times_given_up();
+        if self.times_given_up.replace(times_given_up) != times_given_up {
+            self.deadlines.look_now();
+        }
         self.settle();
     }
 
     /// Adds the requests that were counted here to the totals of all workers.
     pub(crate) fn settle(&self) {
-        self.view.borrow().settle();
+        self.view.borrow().settle(self.asking.now_ms());
     }
 
     /// The general deadlines of a request's steps.

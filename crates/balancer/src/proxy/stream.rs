@@ -1,6 +1,7 @@
 //! A connection, plain or inside TLS, read and written within one poll.
 
 use std::io::{self, Read, Write};
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
@@ -136,6 +137,14 @@ impl Stream {
             }
         };
         read.is_pending()
+    }
+
+    /// Whether anything has arrived, also what the runtime has not heard of yet. It costs a system call.
+    #[cold]
+    pub(crate) fn has_spoken(&self) -> bool {
+        let mut first = [MaybeUninit::uninit()];
+        let Some(socket) = self.socket() else { return true };
+        !would_block(socket.peek(&mut first))
     }
 
     /// Whether bytes have arrived that were not read. One of them is lost by asking.

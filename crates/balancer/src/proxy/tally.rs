@@ -1,7 +1,7 @@
 //! What a worker counts for itself between two ticks.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use crate::upstreams::Snapshot;
 
@@ -27,10 +27,16 @@ impl Tally {
         add(&self.backends, backend);
     }
 
-    /// Adds all that was counted to the totals of the same snapshot, and begins anew.
-    pub(crate) fn settle(&self, snapshot: &Snapshot) {
-        settle(&self.routes, snapshot.routes.all().iter().map(|route| &*route.requests));
-        settle(&self.backends, snapshot.backends.iter().map(|backend| &*backend.lasting.requests));
+    /// Adds all that was counted to the totals of the same snapshot, at this time of the balancer's clock, and begins anew.
+    pub(crate) fn settle(&self, snapshot: &Snapshot, now_ms: u64) {
+        for (route, more) in counted(&self.routes) {
+            snapshot.routes.get(route).requests.fetch_add(more, Ordering::Relaxed);
+        }
+        for (backend, more) in counted(&self.backends) {
+            let backend = &snapshot.backends[backend];
+            backend.lasting.requests.fetch_add(more, Ordering::Relaxed);
+            backend.lasting.places.retries.begin(more, backend, now_ms);
+        }
     }
 }
 
@@ -41,8 +47,8 @@ fn add(counts: &[Cell<u64>], place: usize) {
     }
 }
 
-fn settle<'a>(counts: &[Cell<u64>], totals: impl Iterator<Item = &'a AtomicU64>) {
-    for (count, total) in counts.iter().zip(totals).filter(|(count, _)| count.get() > 0) {
-        total.fetch_add(count.take(), Ordering::Relaxed);
-    }
+/// What was counted at each place, which begins anew.
+fn counted(counts: &[Cell<u64>]) -> impl Iterator<Item = (usize, u64)> {
+    let counts = counts.iter().enumerate().filter(|(_, count)| count.get() > 0);
+    counts.map(|(place, count)| (place, count.take()))
 }

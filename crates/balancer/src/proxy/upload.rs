@@ -110,6 +110,11 @@ impl Upload {
         self.sent > 0 || !self.whole
     }
 
+    /// Whether all of it that has been read is kept, and could be sent again.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.whole
+    }
+
     /// Prepares to send it all again. False: too much of it is gone.
     pub(crate) fn rewind(&mut self) -> bool {
         (self.sent, self.broken) = (0, false);

@@ -26,9 +26,9 @@ impl Viewed {
         Self { snapshot, tally }
     }
 
-    /// Adds what was counted to the totals of all workers.
-    pub(crate) fn settle(&self) {
-        self.tally.settle(&self.snapshot);
+    /// Adds what was counted to the totals of all workers, at this time of the balancer's clock.
+    pub(crate) fn settle(&self, now_ms: u64) {
+        self.tally.settle(&self.snapshot, now_ms);
     }
 }
 
@@ -83,6 +83,16 @@ impl Routed {
     #[inline]
     pub(crate) fn kept(&self) -> Option<usize> {
         (self.kept != NOBODY).then_some(self.kept as usize)
+    }
+
+    /// All backends that may serve it, the one that it goes to first in front, by their places.
+    #[cold]
+    pub(crate) fn backends(&self) -> Vec<usize> {
+        let mut backends = vec![self.backend];
+        while let Some(other) = self.route().others(&backends) {
+            backends.push(other);
+        }
+        backends
     }
 
     /// Whom clients are told about when there is nobody.

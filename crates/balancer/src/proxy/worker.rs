@@ -279,8 +279,7 @@ impl Drop for Admitted {
 async fn tick(worker: Rc<Worker>, ticks: Arc<Notify>) {
     loop {
         ticks.notified().await;
-        worker.deadlines.tick(Instant::now());
-        worker.tick();
+        worker.tick(Instant::now());
         // Also without requests the newest snapshot is taken up.
         let view = worker.view();
         worker.pool.reap(worker.deadlines.now_ms(), view.general.timeouts.upstream_idle);

@@ -12,7 +12,7 @@ use berth_route::{Ambiguous, Asked, PathPattern, Rule, Shares, Table, read_path}
 
 use super::general::{Millis, ProxySettings};
 use super::rate_limit::{self, Limiter, Limiters};
-use super::{Action, Policy, RateLimit, Routing, SplitKey, Target};
+use super::{Action, Policy, RateLimit, Retry, Routing, SplitKey, Target};
 
 /// The place of no backend.
 const NO_BACKEND: usize = usize::MAX;
@@ -58,6 +58,8 @@ pub(crate) struct LiveRoute {
     pub(crate) edits: Option<Edits>,
     /// What is changed in answers, if anything is.
     pub(crate) response_headers: Option<FieldEdits>,
+    /// When requests are sent again.
+    pub(crate) retry: Retry,
     /// How many requests it takes, in the order in which they are asked.
     limits: Box<[Arc<Limiter>]>,
 }
@@ -230,6 +232,7 @@ impl LiveRoute {
             most_body_bytes: policy.most_body_bytes.unwrap_or(general.most_body_bytes).unwrap_or(u64::MAX),
             edits: edits.changes_something().then_some(edits),
             response_headers: (!response_headers.is_empty()).then_some(response_headers),
+            retry: policy.retry.clone(),
             limits: Box::default(),
         }
     }

@@ -53,6 +53,33 @@ impl MetLimit {
     }
 }
 
+/// Why a request was sent again that may have arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Retried {
+    /// The connection ended without an answer.
+    Reset,
+    /// The endpoint was given up.
+    Silence,
+    /// It did not answer in time.
+    Timeout,
+    /// Its answer had a status for which its route sends requests again.
+    Status,
+}
+
+impl Retried {
+    pub(crate) const ALL: [Self; 4] = [Retried::Reset, Retried::Silence, Retried::Timeout, Retried::Status];
+
+    /// Its name in metrics.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Retried::Reset => "reset",
+            Retried::Silence => "silence",
+            Retried::Timeout => "timeout",
+            Retried::Status => "status",
+        }
+    }
+}
+
 /// The counters of one worker.
 #[derive(Debug, Default)]
 #[repr(align(128))]
@@ -71,8 +98,12 @@ pub(crate) struct Cells {
     pub(crate) tunnels_ended: Cell,
     /// Upstream connections that did not come about.
     pub(crate) connect_failed: Cell,
-    /// Requests sent again to another endpoint.
+    /// Requests sent again to whoever came next.
     pub(crate) resent: Cell,
+    /// Requests sent again that may have arrived, by why.
+    retried: [Cell; Retried::ALL.len()],
+    /// Requests that were not, as there had been too many of these.
+    pub(crate) retries_refused: Cell,
     /// Requests that were one too many, by the limit.
     limited: [Cell; MetLimit::ALL.len()],
     /// Idle upstream connections that turned out closed.
@@ -112,6 +143,11 @@ impl Cells {
     /// Requests that have met this limit.
     pub(crate) fn limited(&self, limit: MetLimit) -> &Cell {
         &self.limited[limit as usize]
+    }
+
+    /// Requests sent again for this reason.
+    pub(crate) fn retried(&self, why: Retried) -> &Cell {
+        &self.retried[why as usize]
     }
 
     /// Notes how long an exchange took.

@@ -9,7 +9,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use super::cells::{Cell, MetLimit};
+use super::cells::{Cell, MetLimit, Retried};
 use super::{Cells, beliefs, queues};
 use crate::buckets::LATENCY_BOUNDS_US;
 use crate::upstreams::Published;
@@ -57,6 +57,12 @@ impl Collector for Workers {
         self.plain(&mut encoder, "connects_failed", "Upstream connections that did not come about", refused)?;
         let resent = self.sum(|cells| &cells.resent);
         self.plain(&mut encoder, "requests_resent", "Requests sent again to another endpoint", resent)?;
+        let retried = Retried::ALL.map(|why| ([("why", why.as_str())], self.sum(|cells| cells.retried(why))));
+        let help = "Requests sent again that may have arrived, by why";
+        counters(&mut encoder, "requests_retried", help, &retried)?;
+        let refused = self.sum(|cells| &cells.retries_refused);
+        let help = "Requests not sent again, as the budget for retries was spent";
+        self.plain(&mut encoder, "retries_refused", help, refused)?;
         let limited =
             MetLimit::ALL.map(|limit| ([("limit", limit.as_str())], self.sum(|cells| cells.limited(limit))));
         counters(&mut encoder, "requests_limited", "Requests that were one too many for a limit", &limited)?;

@@ -9,6 +9,6 @@ mod rates;
 
 pub(crate) use access_log::{AccessEntry, AccessLog, LoggedLine, WorkerLog};
 pub use access_log::{AccessFormat, AccessTarget};
-pub(crate) use cells::{Cells, MetLimit, Side};
+pub(crate) use cells::{Cells, MetLimit, Retried, Side};
 pub(crate) use metrics::registry;
 pub(crate) use rates::{Rates, Report};

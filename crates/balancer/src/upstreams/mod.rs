@@ -12,6 +12,7 @@ mod probe;
 mod prober;
 mod published;
 mod replan;
+mod retries;
 mod shown;
 mod state_file;
 mod sticky;
@@ -42,6 +43,8 @@ use memory::Memory;
 pub(crate) use places::TurnedAway;
 pub(crate) use prober::MOST_PROBES;
 use prober::Prober;
+#[cfg(test)]
+pub(crate) use published::{About, LiveChooser};
 pub(crate) use published::{Lasting, LiveBackend, Published, Snapshot};
 pub(crate) use shown::Shown;
 pub(crate) use sticky::StickyCookie;

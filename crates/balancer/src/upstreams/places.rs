@@ -8,6 +8,7 @@ use std::time::Duration;
 use berth_pick::Endpoint;
 use berth_pick::queue::{Gate, Limits};
 
+use super::retries::Retries;
 use crate::buckets::Histogram;
 
 /// Nobody is kept waiting.
@@ -21,6 +22,8 @@ pub(crate) struct Places {
     is_closed: AtomicBool,
     /// Requests that wait for an upstream connection to come about.
     pending: AtomicU64,
+    /// What its requests have of retries.
+    pub(crate) retries: Retries,
     /// How long those waited that got a place.
     pub(crate) waits: Histogram,
     /// Requests that were turned away, by why.
@@ -76,6 +79,7 @@ impl Default for Places {
             is_limited: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
             pending: AtomicU64::new(0),
+            retries: Retries::default(),
             waits: Histogram::default(),
             turned_away: Default::default(),
         }

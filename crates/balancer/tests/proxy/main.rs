@@ -24,6 +24,7 @@ mod rates;
 mod refused;
 mod reload;
 mod resend;
+mod retries;
 mod round_robin;
 mod routes;
 mod secure;

@@ -1,0 +1,152 @@
+//! Requests that wait at an endpoint which says nothing.
+
+use std::sync::Arc;
+
+use berth_pick::Signal;
+use berth_testkit::{Listening, Wire, holds_for};
+
+use super::{GET, POST, Rig, Setup, endpoints};
+use crate::telemetry::Retried;
+
+const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx";
+
+/// A request that waits at one of these.
+fn ask(rig: &Rig, request: &str, peers: &[Listening]) -> (Wire, usize, Wire) {
+    let mut client = rig.connect();
+    client.send(request);
+    let (at, mut wire) = rig.until("a connection", || {
+        peers.iter().enumerate().find_map(|(at, peer)| peer.try_accept().map(|wire| (at, wire)))
+    });
+    wire.read_head();
+    (client, at, wire)
+}
+
+fn expect_answer(mut client: Wire, mut wire: Wire) {
+    wire.send(ANSWER);
+    assert_eq!(client.read_until(b"x"), ANSWER.as_bytes());
+}
+
+#[test]
+fn is_told_of_once_and_waited_for_all_the_same() {
+    let peer = [Listening::start()];
+    let all = endpoints(&[peer[0].address()]);
+    let mut rig = Setup::of(&all).start();
+    let (client, _, wire) = ask(&rig, GET, &peer);
+    rig.expect_signal(&all[0], Signal::Silent);
+    let told_ms = rig.published.now_ms();
+    assert!(told_ms >= 1_000, "after {told_ms} ms");
+    rig.until("a while more", || (rig.published.now_ms() > told_ms + 2_000).then_some(()));
+    rig.expect_no_signal();
+    expect_answer(client, wire);
+}
+
+/// One that is slow with a request, and answers others.
+#[test]
+fn is_none_while_others_hear_of_it() {
+    let peer = [Listening::start()];
+    let all = endpoints(&[peer[0].address()]);
+    let mut rig = Setup::of(&all).start();
+    let (client, _, wire) = ask(&rig, GET, &peer);
+    let mut other = rig.connect();
+    other.send(GET);
+    let mut served = peer[0].accept();
+    served.read_head();
+    served.send(ANSWER);
+    other.read_until(b"x");
+    rig.until("a while", || {
+        other.send(GET);
+        served.read_head();
+        served.send(ANSWER);
+        other.read_until(b"x");
+        (rig.published.now_ms() > 3_000).then_some(())
+    });
+    rig.expect_no_signal();
+    expect_answer(client, wire);
+}
+
+#[test]
+fn is_none_of_one_who_waits_for_the_client() {
+    let peer = [Listening::start()];
+    let all = endpoints(&[peer[0].address()]);
+    let mut rig = Setup::of(&all).start();
+    let half = "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\nh";
+    let (mut client, _, wire) = ask(&rig, half, &peer);
+    rig.until("a while", || (rig.published.now_ms() > 3_000).then_some(()));
+    rig.expect_no_signal();
+    client.send("i");
+    // From here on it is.
+    rig.expect_signal(&all[0], Signal::Silent);
+    expect_answer(client, wire);
+}
+
+#[test]
+fn what_waits_at_one_that_is_given_up_goes_elsewhere_if_it_may() {
+    for request in [GET, POST] {
+        let peers = [Listening::start(), Listening::start()];
+        let all = endpoints(&[peers[0].address(), peers[1].address()]);
+        let rig = Setup::of(&all).start();
+        let (client, at, wire) = ask(&rig, request, &peers);
+        rig.give_up(&all[at]);
+        if request == GET {
+            let mut other = rig.until("the other", || peers[1 - at].try_accept());
+            other.read_head();
+            expect_answer(client, other);
+            assert_eq!(rig.retried(Retried::Silence), 1);
+        } else {
+            holds_for(20, "nobody else is asked", || {
+                rig.ticks.notify_one();
+                peers[1 - at].try_accept().is_none()
+            });
+            expect_answer(client, wire);
+        }
+    }
+}
+
+#[test]
+fn whose_body_is_gone_waits_on() {
+    let peers = [Listening::start(), Listening::start()];
+    let all = endpoints(&[peers[0].address(), peers[1].address()]);
+    let rig = Setup::of(&all).start();
+    let put = format!("PUT / HTTP/1.1\r\nHost: test\r\nContent-Length: 70000\r\n\r\n{}", "y".repeat(70_000));
+    let (client, at, mut wire) = ask(&rig, &put, &peers);
+    wire.read_exact(70_000);
+    rig.give_up(&all[at]);
+    holds_for(20, "nobody else is asked", || {
+        rig.ticks.notify_one();
+        peers[1 - at].try_accept().is_none()
+    });
+    expect_answer(client, wire);
+}
+
+/// Nobody else is there, or nobody who is any better: it waits on, and is served.
+#[test]
+fn nobody_is_sent_away_for_want_of_another() {
+    let peers = [Listening::start(), Listening::start()];
+    let all = endpoints(&[peers[0].address(), peers[1].address()]);
+    for count in [1, 2] {
+        let rig = Setup::of(&all[..count]).start();
+        let (client, _, wire) = ask(&rig, GET, &peers);
+        all.iter().for_each(|endpoint| rig.give_up(endpoint));
+        holds_for(20, "nobody else is asked", || {
+            rig.ticks.notify_one();
+            peers.iter().all(|peer| peer.try_accept().is_none())
+        });
+        expect_answer(client, wire);
+        all.iter().for_each(|endpoint| endpoint.signals().give_up(false));
+    }
+}
+
+/// One that was given up before is there for want of another, and is waited for.
+#[test]
+fn a_last_hope_is_waited_for() {
+    let peers = [Listening::start(), Listening::start()];
+    let all = endpoints(&[peers[0].address(), peers[1].address()]);
+    let reserve = vec![Arc::clone(&all[0])];
+    let mut rig = Setup { reserve, ..Setup::of(&[]) }.start();
+    rig.give_up(&all[0]);
+    let (client, _, wire) = ask(&rig, GET, &peers);
+    rig.published.note_given_up();
+    rig.until("a while", || (rig.published.now_ms() > 3_000).then_some(()));
+    rig.expect_no_signal();
+    expect_answer(client, wire);
+}
