@@ -181,7 +181,7 @@ fn idle_upstream_connections_make_room_for_clients() {
     let upstream = Listening::start();
     let mut settings = settings(&[upstream.address()]);
     // Ten files for clients and upstreams.
-    settings.open_files = 64 + 10;
+    settings.open_files = berth_balancer::OTHER_FILES + 10;
     let balancer = Balancer::start(settings);
     let mut pairs: Vec<(Wire, Wire)> = Vec::new();
     for _ in 0..3 {

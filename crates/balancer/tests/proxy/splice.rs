@@ -272,7 +272,7 @@ fn more_at_once_than_there_are_pipes() {
     let upstream = Listening::start();
     let mut settings = settings(&[upstream.address()]);
     // Room for 64 pipes.
-    settings.open_files = 64 + 1024;
+    settings.open_files = berth_balancer::OTHER_FILES + 1024;
     let balancer = Balancer::start(settings);
     let body = noise(300_000);
     let mut pairs: Vec<(Wire, Wire)> = (0..CLIENTS).map(|_| asked(&upstream, &balancer)).collect();

@@ -105,20 +105,21 @@ fn an_address_is_proved_like_a_name() {
 #[test]
 fn a_plain_upstream_gets_the_clients_host_whoever_was_tried_before() {
     let authority = Authority::new();
-    let (upstream, plain) = (Secure::local(&authority), Listening::start());
-    let mut settings = settings(&[plain.address()]);
-    let own = authority.settings(&[("localhost", upstream.address())]);
-    let servers = own.routing.backends[0].servers.clone();
-    settings.routing.backends[0].servers.extend(servers);
-    settings.proxy.tls = own.proxy.tls;
-    let balancer = Balancer::start(settings);
-    let host = format!("localhost:{}", upstream.address().port());
     let mut seen = [0, 0];
     let last = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx";
-    for _ in 0..4 {
+    // Chance has it with which of the two a balancer begins. Each is a new one: whoever has died once is asked how it is.
+    for _ in 0..64 {
+        let (upstream, plain) = (Secure::local(&authority), Listening::start());
+        let mut settings = settings(&[plain.address()]);
+        let own = authority.settings(&[("localhost", upstream.address())]);
+        let servers = own.routing.backends[0].servers.clone();
+        settings.routing.backends[0].servers.extend(servers);
+        settings.proxy.tls = own.proxy.tls;
+        let balancer = Balancer::start(settings);
+        let host = format!("localhost:{}", upstream.address().port());
         let mut client = balancer.connect();
         client.send(get("/"));
-        // Each one in turn takes the request and dies; the other one answers.
+        // One takes the request and dies; the other one answers.
         match either(&upstream, &plain) {
             Either::Secure(mut server) => {
                 server.expect(get_from("/", &host));
@@ -138,15 +139,11 @@ fn a_plain_upstream_gets_the_clients_host_whoever_was_tried_before() {
             }
         }
         expect(&mut client, ok("x"));
-        // Both had their turn. One more, and the next request begins with the other one.
-        client.send(get("/"));
-        match either(&upstream, &plain) {
-            Either::Secure(mut server) => server.send(last),
-            Either::Plain(mut server) => server.send(last),
+        if seen.iter().all(|times| *times > 0) {
+            return;
         }
-        expect(&mut client, ok("x"));
     }
-    assert_eq!(seen, [2, 2]);
+    panic!("it always began with the same one: {seen:?}");
 }
 
 #[test]
