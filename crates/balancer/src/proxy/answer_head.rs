@@ -34,7 +34,7 @@ pub(crate) async fn wait(
     let timeouts = client.timeouts;
     client.deadline.set(if request.upload.is_read() { timeouts.answer } else { timeouts.body });
     client.deadline.look_later();
-    let (early, interim, watches, doubt) = (Vec::new(), 0, false, Doubt::begin(worker, endpoint));
+    let (early, interim, watches, doubt) = (Vec::new(), 0, false, Doubt::begin(worker));
     let mut wait =
         Wait { worker, tries, client, request, endpoint, upstream, record, early, interim, watches, doubt };
     poll_fn(|cx| wait.poll(cx)).await
@@ -82,7 +82,7 @@ impl Wait<'_, '_> {
     fn goes_elsewhere(&mut self) -> bool {
         self.watches = true;
         let (worker, endpoint) = (self.worker, self.endpoint);
-        if !self.doubt.is_given_up(endpoint) {
+        if !endpoint.signals().is_given_up() {
             // Who waits for us is not silent.
             let is_asked = !self.request.upload.waits_for_client();
             self.doubt.look(worker, self.client, endpoint, is_asked);

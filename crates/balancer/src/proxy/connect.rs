@@ -30,7 +30,7 @@ pub(crate) async fn to(
 ) -> Result<Stream, Failure> {
     client.deadline.set(client.timeouts.connect);
     client.deadline.look_later();
-    let mut wait = Wait { worker, client, candidates, endpoint, doubt: Doubt::begin(worker, endpoint) };
+    let mut wait = Wait { worker, client, candidates, endpoint, doubt: Doubt::begin(worker) };
     let connecting = wait.through(TcpStream::connect(endpoint.address())).await;
     let stream = connecting.map_err(|cause| {
         let signal = if cause.kind() == io::ErrorKind::ConnectionRefused {
@@ -83,7 +83,7 @@ impl Wait<'_> {
         if !self.client.deadline.takes_look() {
             return false;
         }
-        if self.doubt.is_given_up(self.endpoint) {
+        if self.endpoint.signals().is_given_up() {
             return self.candidates.has_other(self.endpoint);
         }
         self.doubt.look(self.worker, self.client, self.endpoint, true);

@@ -14,21 +14,13 @@ const SILENCE_MS: u32 = 1_000 + TICK.as_millis() as u32;
 pub(super) struct Doubt {
     /// The balancer's clock when it began; of its milliseconds the lower half.
     since_ms: u32,
-    /// Nobody had any hope in the endpoint when it came: it is there for want of another.
-    is_last_hope: bool,
     is_told: bool,
 }
 
 impl Doubt {
     #[inline]
-    pub(super) fn begin(worker: &Worker, endpoint: &Endpoint) -> Self {
-        let is_last_hope = endpoint.signals().is_given_up();
-        Self { since_ms: worker.asking.now_ms() as u32, is_last_hope, is_told: false }
-    }
-
-    /// Whether the endpoint was given up since.
-    pub(super) fn is_given_up(self, endpoint: &Endpoint) -> bool {
-        !self.is_last_hope && endpoint.signals().is_given_up()
+    pub(super) fn begin(worker: &Worker) -> Self {
+        Self { since_ms: worker.asking.now_ms() as u32, is_told: false }
     }
 
     /// Whether it has told of the silence.
@@ -40,7 +32,7 @@ impl Doubt {
     /// asked nothing, as the request has not come to its end, has its time before it.
     #[cold]
     pub(super) fn look(&mut self, worker: &Worker, client: &Client, endpoint: &Endpoint, is_asked: bool) {
-        if self.is_told || self.is_last_hope {
+        if self.is_told {
             return;
         }
         let now_ms = worker.asking.now_ms();

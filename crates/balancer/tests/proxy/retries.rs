@@ -17,7 +17,7 @@ fn forwarded_as(lines: &str, body: &str) -> String {
 }
 
 /// A balancer with other rules for retries.
-fn retrying(peers: &[&Listening], retry: Retry, answer: Option<Duration>) -> Balancer {
+fn retrying(peers: &[&Listening], retry: &Retry, answer: Option<Duration>) -> Balancer {
     let addresses: Vec<_> = peers.iter().map(|peer| peer.address()).collect();
     let mut settings = settings(&addresses);
     for route in &mut settings.routing.routes {
@@ -68,7 +68,7 @@ fn a_reset_goes_to_the_other_endpoint_once_if_the_method_allows_it() {
 fn a_route_that_allows_none_sends_nothing_twice() {
     let peers = [Listening::start(), Listening::start()];
     let retry = Retry { attempts: 0, ..Retry::default() };
-    let balancer = retrying(&[&peers[0], &peers[1]], retry, None);
+    let balancer = retrying(&[&peers[0], &peers[1]], &retry, None);
     let mut client = balancer.connect();
     client.send(get("/"));
     let (_, mut wire) = accept_any(&[&peers[0], &peers[1]]);
@@ -83,7 +83,7 @@ fn a_route_that_allows_none_sends_nothing_twice() {
 fn a_route_may_except_resets() {
     let peers = [Listening::start(), Listening::start()];
     let retry = Retry { on: RetryOn { reset: false, ..RetryOn::default() }, ..Retry::default() };
-    let balancer = retrying(&[&peers[0], &peers[1]], retry, None);
+    let balancer = retrying(&[&peers[0], &peers[1]], &retry, None);
     let mut client = balancer.connect();
     client.send(get("/"));
     let (_, mut wire) = accept_any(&[&peers[0], &peers[1]]);
@@ -163,7 +163,7 @@ fn a_status_goes_elsewhere_where_the_route_says_so() {
     let failed = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 2\r\n\r\nno";
     for (retry, comes_back) in [(on_statuses(&[503]), true), (on_statuses(&[502]), false)] {
         let peers = [Listening::start(), Listening::start()];
-        let balancer = retrying(&[&peers[0], &peers[1]], retry, None);
+        let balancer = retrying(&[&peers[0], &peers[1]], &retry, None);
         let mut client = balancer.connect();
         client.send(get("/"));
         let (first, mut wire) = accept_any(&[&peers[0], &peers[1]]);
@@ -190,7 +190,7 @@ fn a_status_goes_elsewhere_where_the_route_says_so() {
 #[test]
 fn an_answer_that_goes_no_further_is_not_read_to_its_end() {
     let peers = [Listening::start(), Listening::start()];
-    let balancer = retrying(&[&peers[0], &peers[1]], on_statuses(&[500]), None);
+    let balancer = retrying(&[&peers[0], &peers[1]], &on_statuses(&[500]), None);
     let mut client = balancer.connect();
     client.send(get("/"));
     let (first, mut wire) = accept_any(&[&peers[0], &peers[1]]);
@@ -210,7 +210,7 @@ fn the_client_gets_the_answer_that_nobody_betters() {
     for count in [1, 2] {
         let peers: Vec<Listening> = (0..count).map(|_| Listening::start()).collect();
         let all: Vec<&Listening> = peers.iter().collect();
-        let balancer = retrying(&all, on_statuses(&[503]), None);
+        let balancer = retrying(&all, &on_statuses(&[503]), None);
         let mut client = balancer.connect();
         client.send(get("/"));
         for _ in 0..count {
@@ -227,7 +227,7 @@ fn the_client_gets_the_answer_that_nobody_betters() {
 fn a_post_gets_its_status_as_it_came() {
     let failed = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 2\r\n\r\nno";
     let peers = [Listening::start(), Listening::start()];
-    let balancer = retrying(&[&peers[0], &peers[1]], on_statuses(&[503]), None);
+    let balancer = retrying(&[&peers[0], &peers[1]], &on_statuses(&[503]), None);
     let mut client = balancer.connect();
     client.send(format!("{POST}\r\nhi"));
     let (_, mut wire) = accept_any(&[&peers[0], &peers[1]]);
@@ -276,7 +276,7 @@ fn a_late_answer_is_looked_for_elsewhere_where_the_route_says_so() {
     for timeout in [false, true] {
         let peers = [Listening::start(), Listening::start()];
         let retry = Retry { on: RetryOn { timeout, ..RetryOn::default() }, ..Retry::default() };
-        let balancer = retrying(&[&peers[0], &peers[1]], retry, Some(SOON));
+        let balancer = retrying(&[&peers[0], &peers[1]], &retry, Some(SOON));
         let mut client = balancer.connect();
         client.send(get("/"));
         let (first, mut wire) = accept_any(&[&peers[0], &peers[1]]);

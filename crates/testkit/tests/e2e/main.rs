@@ -19,6 +19,7 @@ mod rules;
 mod runs;
 mod share;
 mod site;
+mod stall;
 mod sticky;
 mod strategies;
 mod websockets;

@@ -136,7 +136,7 @@ fn nobody_is_sent_away_for_want_of_another() {
     }
 }
 
-/// One that was given up before is there for want of another, and is waited for.
+/// One that was given up before is there for want of another: it is waited for, and nobody is told what is known.
 #[test]
 fn a_last_hope_is_waited_for() {
     let peers = [Listening::start(), Listening::start()];
