@@ -7,11 +7,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use berth_model::{Change, ChangeKind, Identity, Instance, InstanceId, Reason, Run, ServiceName, Snapshot};
+use berth_model::{Change, Identity, Instance, Snapshot};
 
-/// After a registry's new epoch, absence means nothing for so long, or for the lease's length if that is longer:
-/// whoever lives has then registered again.
-const NEW_EPOCH_GRACE: Duration = Duration::from_secs(15);
+use crate::source::{Gone, Source, run_key};
 
 /// How long an intended end is remembered: as long as registries tell of it.
 const TOMBSTONE_LIFE: Duration = Duration::from_secs(600);
@@ -31,17 +29,6 @@ pub enum Said {
     Change(Change),
     /// Nothing: it cannot be reached.
     Away,
-}
-
-/// Why a run is not listed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Gone {
-    /// A registry said that it ended.
-    Ended(Reason),
-    /// Whoever named it does not name it any more, or it cannot be reached from here.
-    Withdrawn,
-    /// A registry does not list it, and does not say why.
-    Absent,
 }
 
 /// What the sources come to about one identity.
@@ -69,33 +56,6 @@ pub(crate) struct Sources {
     last_words: HashMap<Identity, Gone>,
     /// When ends are looked through.
     sweep_at: Option<Duration>,
-}
-
-#[derive(Debug, Default)]
-struct Source {
-    epoch: Option<u64>,
-    is_away: bool,
-    listed: HashMap<Identity, Arc<Instance>>,
-    /// Listed before the start, by its epoch of then.
-    remembered: HashMap<Identity, Arc<Instance>>,
-    remembered_epoch: Option<u64>,
-    /// Not listed since a new epoch began, and kept until then.
-    held: HashMap<Identity, Held>,
-    /// Ends that were intended, and when they were told.
-    ended: HashMap<RunKey, (Reason, Duration)>,
-}
-
-#[derive(Debug)]
-struct Held {
-    instance: Arc<Instance>,
-    until: Duration,
-    is_remembered: bool,
-}
-
-type RunKey = (ServiceName, InstanceId, Run);
-
-fn run_key(identity: &Identity) -> RunKey {
-    (identity.service.clone(), identity.id.clone(), identity.run)
 }
 
 impl Sources {
@@ -262,111 +222,5 @@ impl Sources {
         let left = ends(&self.sources);
         self.sweep_at = (left > 0).then_some(now + SWEEP_EVERY);
         left < before
-    }
-}
-
-impl Source {
-    fn identities(&self) -> impl Iterator<Item = &Identity> {
-        self.listed.keys().chain(self.held.keys()).chain(self.remembered.keys())
-    }
-
-    fn lists(&self, identity: &Identity) -> Option<(&Arc<Instance>, bool)> {
-        let listed = self.listed.get(identity).map(|instance| (instance, false));
-        listed
-            .or_else(|| self.held.get(identity).map(|held| (&held.instance, held.is_remembered)))
-            .or_else(|| self.remembered.get(identity).map(|instance| (instance, true)))
-    }
-
-    fn replace(
-        &mut self,
-        now: Duration,
-        snapshot: Snapshot,
-        last_words: &mut HashMap<Identity, Gone>,
-        touched: &mut BTreeSet<Identity>,
-    ) {
-        let epoch = snapshot.revision.epoch;
-        let is_new = |known: Option<u64>| known.is_some_and(|known| known != epoch);
-        let (new_epoch, begun_since) = (is_new(self.epoch), self.remembered_epoch != Some(epoch));
-        (self.epoch, self.is_away) = (Some(epoch), false);
-        let mut missing = std::mem::take(&mut self.listed);
-        let mut remembered = std::mem::take(&mut self.remembered);
-        touched.extend(missing.keys().chain(remembered.keys()).cloned());
-        for instance in snapshot.instances {
-            touched.insert(instance.identity());
-            self.list(instance);
-        }
-        let runs: HashMap<RunKey, &Identity> = self.listed.keys().map(|it| (run_key(it), it)).collect();
-        let mut ended: HashMap<RunKey, Reason> =
-            snapshot.ended.into_iter().map(|end| ((end.service, end.id, end.run), end.reason)).collect();
-        // A run that is listed all the same came back after its end.
-        ended.retain(|key, _| !runs.contains_key(key));
-        let mut is_open = |identity: &Identity| {
-            let key = run_key(identity);
-            // A run that has moved has left its old place.
-            let moved = runs.contains_key(&key).then_some(Reason::Replaced);
-            let reason = moved.or_else(|| ended.get(&key).copied());
-            if let Some(reason) = reason.filter(|_| !self.listed.contains_key(identity)) {
-                last_words.insert(identity.clone(), Gone::Ended(reason));
-            }
-            reason.is_none()
-        };
-        missing.retain(|identity, _| is_open(identity));
-        remembered.retain(|identity, _| is_open(identity));
-        self.held.retain(|identity, _| {
-            is_open(identity) || {
-                touched.insert(identity.clone());
-                false
-            }
-        });
-        let intended = ended.into_iter().filter(|(_, reason)| reason.is_intent());
-        self.ended.extend(intended.map(|(key, reason)| (key, (reason, now))));
-        if new_epoch {
-            self.hold(now, missing, false);
-        }
-        if begun_since {
-            self.hold(now, remembered, true);
-        }
-    }
-
-    /// Keeps for a while whoever is not listed since a new epoch began.
-    fn hold(&mut self, now: Duration, missing: HashMap<Identity, Arc<Instance>>, is_remembered: bool) {
-        for (identity, instance) in missing {
-            if !self.listed.contains_key(&identity) {
-                let until = now + NEW_EPOCH_GRACE.max(instance.ttl_s.duration());
-                self.held.entry(identity).or_insert(Held { instance, until, is_remembered });
-            }
-        }
-    }
-
-    fn change(
-        &mut self,
-        now: Duration,
-        change: Change,
-        last_words: &mut HashMap<Identity, Gone>,
-        touched: &mut BTreeSet<Identity>,
-    ) {
-        self.is_away = false;
-        let identity = change.instance.identity();
-        touched.insert(identity.clone());
-        match change.kind {
-            ChangeKind::Joined | ChangeKind::Changed => self.list(change.instance),
-            ChangeKind::Left => {
-                self.listed.remove(&identity);
-                self.held.remove(&identity);
-                let gone = change.reason.map_or(Gone::Withdrawn, Gone::Ended);
-                if let Some(reason) = change.reason.filter(|reason| reason.is_intent()) {
-                    self.ended.insert(run_key(&identity), (reason, now));
-                }
-                last_words.insert(identity, gone);
-            }
-        }
-    }
-
-    fn list(&mut self, instance: Instance) {
-        let identity = instance.identity();
-        self.held.remove(&identity);
-        // The same registry lists the run again after it told of its end: the later word counts.
-        self.ended.remove(&run_key(&identity));
-        self.listed.insert(identity, Arc::new(instance));
     }
 }
