@@ -1,6 +1,5 @@
 //! What a balancer believes of its endpoints: what registries say of them, united, and what it has seen for itself. No
 //! socket, no clock, no randomness of its own.
-
 //!
 //! [`Fleet`] takes in what sources say, what traffic meets and what probes bring, each at its time, and tells who may be
 //! chosen, who is to be probed, and why. The rows that comments speak of are those of the evidence table in

@@ -1,6 +1,6 @@
 //! What one source says.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +33,8 @@ pub(crate) struct Source {
     pub(crate) held: HashMap<Identity, Held>,
     /// Ends that were intended, and when they were told.
     pub(crate) ended: HashMap<RunKey, (Reason, Duration)>,
+    /// Where runs were that ended so, or have moved since: a run that is listed again need not be back there.
+    pub(crate) left: HashMap<Identity, (Reason, Duration)>,
 }
 
 #[derive(Debug)]
@@ -58,6 +60,29 @@ impl Source {
         listed
             .or_else(|| self.held.get(identity).map(|held| (&held.instance, held.is_remembered)))
             .or_else(|| self.remembered.get(identity).map(|instance| (instance, true)))
+    }
+
+    /// The end of this run or its leaving this place, if it was intended and this source tells of it.
+    pub(crate) fn end_of(&self, identity: &Identity) -> Option<Reason> {
+        let left = || self.left.get(identity);
+        self.ended.get(&run_key(identity)).or_else(left).map(|(reason, _)| *reason)
+    }
+
+    /// Whether it tells of ends.
+    pub(crate) fn tells_of_ends(&self) -> bool {
+        !self.ended.is_empty() || !self.left.is_empty()
+    }
+
+    /// When the first of those is let go that are held.
+    pub(crate) fn held_until(&self) -> Option<Duration> {
+        self.held.values().map(|held| held.until).min()
+    }
+
+    /// Forgets ends that were told until then. `runs` gets them.
+    pub(crate) fn forget_ends(&mut self, before: Duration, runs: &mut HashSet<RunKey>) {
+        let is_old = |(_, told): &(Reason, Duration)| *told <= before;
+        runs.extend(self.ended.extract_if(|_, end| is_old(end)).map(|(run, _)| run));
+        runs.extend(self.left.extract_if(|_, end| is_old(end)).map(|(identity, _)| run_key(&identity)));
     }
 
     pub(crate) fn replace(
@@ -90,6 +115,9 @@ impl Source {
             let reason = moved.or_else(|| ended.get(&key).copied());
             if let Some(reason) = reason.filter(|_| !self.listed.contains_key(identity)) {
                 last_words.insert(identity.clone(), Gone::Ended(reason));
+                if reason.is_intent() {
+                    self.left.insert(identity.clone(), (reason, now));
+                }
             }
             reason.is_none()
         };
@@ -144,6 +172,7 @@ impl Source {
                 let gone = change.reason.map_or(Gone::Withdrawn, Gone::Ended);
                 if let Some(reason) = change.reason.filter(|reason| reason.is_intent()) {
                     self.ended.insert(run_key(&identity), (reason, now));
+                    self.left.insert(identity.clone(), (reason, now));
                 }
                 last_words.insert(identity, gone);
             }
@@ -155,6 +184,7 @@ impl Source {
         self.held.remove(&identity);
         // The same registry lists the run again after it told of its end: the later word counts.
         self.ended.remove(&run_key(&identity));
+        self.left.remove(&identity);
         self.listed.insert(identity, Arc::new(instance));
     }
 }
