@@ -16,7 +16,7 @@ pub(crate) struct Checked {
     pub(crate) id: CheckId,
     check: Check,
     due: Duration,
-    under_way: Option<Duration>,
+    pub(crate) under_way: Option<Duration>,
     good: u32,
     bad: u32,
     /// Since when it is out for that, and after how many bad answers.

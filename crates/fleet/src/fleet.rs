@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use berth_model::{Identity, Instance, Scheme};
+use berth_model::{Identity, Instance, Run, Scheme};
 use berth_pick::{Chance, Endpoint, Signal};
 
 use crate::Probed;
@@ -83,8 +83,7 @@ impl Fleet {
 
     /// Takes in what a source listed before the start, with its epoch of then; unless it has said something since.
     pub fn remember(&mut self, now: Duration, source: SourceId, epoch: Option<u64>, listed: Vec<Instance>) {
-        let touched = listed.iter().map(Instance::identity).collect();
-        self.sources.remember(source, epoch, listed);
+        let touched = self.sources.remember(source, epoch, listed);
         self.hear(now, &touched);
     }
 
@@ -189,9 +188,7 @@ impl Fleet {
     pub fn due(&mut self, now: Duration, most: usize) -> Vec<Order> {
         if self.sources.next_deadline().is_some_and(|at| at <= now) {
             let mut touched = BTreeSet::new();
-            if self.sources.expire(now, &mut touched) {
-                touched.extend(self.endpoints.keys().cloned());
-            }
+            self.sources.expire(now, &mut touched);
             self.hear(now, &touched);
         }
         if self.look_at.is_some_and(|at| at <= now) {
@@ -253,7 +250,8 @@ impl Fleet {
                 (Some(tracked), word) => {
                     let before = Arc::clone(&tracked.instance);
                     let fate = tracked.hear(now, word);
-                    if *before != *tracked.instance {
+                    // In which backends a server is that is named depends on who names it.
+                    if *before != *tracked.instance || identity.run == Run::STATIC {
                         self.changed.insert(identity.clone());
                     }
                     self.decide(now, identity, fate);
@@ -287,15 +285,11 @@ impl Fleet {
 
     fn remove(&mut self, now: Duration, identity: &Identity, why: Why) {
         let Some(tracked) = self.endpoints.get(identity) else { return };
+        self.has_given_up |= tracked.is_given_up();
         if let Some(key) = tracked.key() {
-            self.keys.remove(&key);
-            self.watched.remove(&key);
-            if let Some(due) = tracked.due {
-                self.agenda.remove(&(due, key));
-            }
-            self.has_given_up |= tracked.is_given_up();
+            self.forget_key(identity, key);
         }
-        self.leave_groups(now, identity);
+        let (left, _) = self.leave_groups(identity);
         if let Some(tracked) = self.endpoints.remove(identity) {
             self.turns.push(Turn { identity: identity.clone(), from: tracked.told_state(), to: None, why });
         }
@@ -306,6 +300,7 @@ impl Fleet {
             }
         }
         self.changed.insert(identity.clone());
+        left.iter().for_each(|group| self.hold_to_half(now, group));
     }
 
     /// Everybody of the same run, wherever it listens.

@@ -56,7 +56,17 @@ impl Fleet {
         if tracked.place.as_ref().is_some_and(is_same) {
             return;
         }
-        let mut known = self.leave_groups(now, identity);
+        let before = tracked.place.as_ref().map(|place| place.endpoint.key());
+        match before.filter(|before| *before != endpoint.key()) {
+            Some(before) => self.forget_key(identity, before),
+            None if before.is_none() => {
+                // Nobody has taken these while it was away, and whoever comes back begins anew.
+                drop(endpoint.signals().take());
+                endpoint.signals().give_up(false);
+            }
+            None => {}
+        }
+        let (left, mut known) = self.leave_groups(identity);
         let mut checks = Vec::<Checked>::new();
         for (id, check) in memberships.iter().filter_map(|it| it.check) {
             if checks.iter().all(|it| it.id != id) {
@@ -77,12 +87,22 @@ impl Fleet {
             tracked.place = Some(Place { endpoint: Arc::clone(endpoint), memberships, classes, checks });
         }
         self.settle(now, identity);
+        left.iter().for_each(|group| self.hold_to_half(now, group));
     }
 
-    /// Takes an endpoint out of its groups. Returns what its checks have come to.
-    pub(crate) fn leave_groups(&mut self, now: Duration, identity: &Identity) -> Vec<Checked> {
+    /// An endpoint is not known by this key any more.
+    pub(crate) fn forget_key(&mut self, identity: &Identity, key: u64) {
+        self.keys.remove(&key);
+        self.watched.remove(&key);
+        let due = self.endpoints.get_mut(identity).and_then(|tracked| tracked.due.take());
+        due.map(|due| self.agenda.remove(&(due, key)));
+    }
+
+    /// Takes an endpoint out of its groups, of which the rest is to be held to half. Returns what its checks have come
+    /// to.
+    pub(crate) fn leave_groups(&mut self, identity: &Identity) -> (Vec<Group>, Vec<Checked>) {
         let place = self.endpoints.get_mut(identity).and_then(|tracked| tracked.place.take());
-        let Some(place) = place else { return Vec::new() };
+        let Some(place) = place else { return (Vec::new(), Vec::new()) };
         let key = place.endpoint.key();
         for (membership, class) in place.memberships.iter().zip(&place.classes) {
             if let Some(group) = self.groups.get_mut(&membership.group) {
@@ -93,9 +113,9 @@ impl Fleet {
                     self.groups.remove(&membership.group);
                 }
             }
-            self.hold_to_half(now, &membership.group);
         }
-        place.checks
+        let groups = place.memberships.into_iter().map(|membership| membership.group);
+        (groups.collect(), place.checks)
     }
 
     /// Goes by what an endpoint is now: plans what is due there, counts it in its groups, and tells of what has changed.
@@ -132,7 +152,7 @@ impl Fleet {
                 group.counts.add(*class);
                 self.changed.insert(identity.clone());
             }
-            if is_failing {
+            if is_failing && *class != Class::Barred {
                 group.failing.insert(key);
             } else {
                 group.failing.remove(&key);
@@ -145,7 +165,7 @@ impl Fleet {
     }
 
     /// Brings back who is out for failures, where others have left and they would be more than half.
-    fn hold_to_half(&mut self, now: Duration, group: &Group) {
+    pub(crate) fn hold_to_half(&mut self, now: Duration, group: &Group) {
         let Some(members) = self.groups.get(group).filter(|it| 2 * it.failing.len() > it.able()) else {
             return;
         };
@@ -165,7 +185,9 @@ impl Fleet {
         let place = self.endpoints.get(identity).and_then(|tracked| tracked.place.as_ref());
         let alone = |group: &Members| group.counts.of(Class::Confirmed) == 0;
         place.is_some_and(|place| {
-            place.memberships.iter().any(|it| self.groups.get(&it.group).is_some_and(alone))
+            let groups = place.memberships.iter().zip(&place.classes);
+            let mut may_be_chosen = groups.filter(|(_, class)| **class != Class::Barred);
+            may_be_chosen.any(|(it, _)| self.groups.get(&it.group).is_some_and(alone))
         })
     }
 }

@@ -10,7 +10,7 @@ use crate::Probed;
 const FIRST_GAP: Duration = Duration::from_millis(250);
 const LONGEST_GAP: Duration = Duration::from_secs(2);
 
-/// After an answer the next one is asked for so soon: the second brings an endpoint back.
+/// After the first answer the next one is asked for so soon: the second brings an endpoint back.
 const SECOND_GAP: Duration = Duration::from_millis(500);
 
 /// However many doubts there are, an endpoint that answers is asked so often.
@@ -64,7 +64,9 @@ impl Probing {
         };
         let gap = match pace {
             Pace::Doubt => DOUBT_GAP,
-            Pace::Return if self.good > 0 => SECOND_GAP,
+            Pace::Return if self.good == 1 => SECOND_GAP,
+            // It answers, and has a penalty to serve.
+            Pace::Return if self.good > 1 => LONGEST_GAP,
             Pace::Return => LONGEST_GAP.min(FIRST_GAP * (1 << self.sent.min(10))),
             Pace::Steady => LONGEST_GAP,
         };

@@ -37,7 +37,7 @@ impl Fleet {
     }
 
     /// The sources that list it.
-    pub fn listing<'f>(&'f self, identity: &'f Identity) -> impl Iterator<Item = SourceId> + 'f {
+    pub fn listing(&self, identity: &Identity) -> impl Iterator<Item = SourceId> {
         self.sources.listing(identity)
     }
 

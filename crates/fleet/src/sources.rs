@@ -3,15 +3,13 @@
 //! Listed by any source is listed; an end that somebody intended, told by any source, is an end; draining in any source
 //! wins. A source that falls silent changes nothing.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use berth_model::{Change, ChangeKind, Identity, Instance, InstanceId, Reason, Run, ServiceName, Snapshot};
+use berth_model::{Change, Identity, Instance, Snapshot};
 
-/// After a registry's new epoch, absence means nothing for so long, or for the lease's length if that is longer:
-/// whoever lives has then registered again.
-const NEW_EPOCH_GRACE: Duration = Duration::from_secs(15);
+use crate::source::{Gone, Source, run_key};
 
 /// How long an intended end is remembered: as long as registries tell of it.
 const TOMBSTONE_LIFE: Duration = Duration::from_secs(600);
@@ -33,17 +31,6 @@ pub enum Said {
     Away,
 }
 
-/// Why a run is not listed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Gone {
-    /// A registry said that it ended.
-    Ended(Reason),
-    /// Whoever named it does not name it any more, or it cannot be reached from here.
-    Withdrawn,
-    /// A registry does not list it, and does not say why.
-    Absent,
-}
-
 /// What the sources come to about one identity.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Word {
@@ -63,54 +50,73 @@ pub(crate) enum Word {
 #[derive(Debug, Default)]
 pub(crate) struct Sources {
     sources: BTreeMap<SourceId, Source>,
+    /// Who lists whom. Each server that is named is a source of its own: there may be thousands.
+    listing: HashMap<Identity, BTreeSet<SourceId>>,
+    /// Those that tell of ends.
+    telling_ends: BTreeSet<SourceId>,
     /// The newest source that was dropped or is known: what a later one says is kept for when it is wanted.
     newest: SourceId,
     /// The last thing that was said of identities which are not listed, until it was taken in.
     last_words: HashMap<Identity, Gone>,
     /// When ends are looked through.
     sweep_at: Option<Duration>,
-}
-
-#[derive(Debug, Default)]
-struct Source {
-    epoch: Option<u64>,
-    is_away: bool,
-    listed: HashMap<Identity, Arc<Instance>>,
-    /// Listed before the start, by its epoch of then.
-    remembered: HashMap<Identity, Arc<Instance>>,
-    remembered_epoch: Option<u64>,
-    /// Not listed since a new epoch began, and kept until then.
-    held: HashMap<Identity, Held>,
-    /// Ends that were intended, and when they were told.
-    ended: HashMap<RunKey, (Reason, Duration)>,
-}
-
-#[derive(Debug)]
-struct Held {
-    instance: Arc<Instance>,
-    until: Duration,
-    is_remembered: bool,
-}
-
-type RunKey = (ServiceName, InstanceId, Run);
-
-fn run_key(identity: &Identity) -> RunKey {
-    (identity.service.clone(), identity.id.clone(), identity.run)
+    /// Not later than when the first is let go that is held.
+    held_until: Option<Duration>,
 }
 
 impl Sources {
     /// Forgets all other sources. What they still say is not heard. What only they listed is touched.
     pub(crate) fn keep(&mut self, wanted: &BTreeSet<SourceId>, touched: &mut BTreeSet<Identity>) {
-        for (_, dropped) in self.sources.extract_if(.., |source, _| !wanted.contains(source)) {
-            for identity in dropped.identities() {
-                self.last_words.insert(identity.clone(), Gone::Withdrawn);
-                touched.insert(identity.clone());
-            }
+        let dropped = self.sources.keys().filter(|source| !wanted.contains(source)).copied();
+        for source in dropped.collect::<Vec<_>>() {
+            self.drop_source(source, touched);
         }
         for source in wanted {
             self.sources.entry(*source).or_default();
         }
         self.newest = self.newest.max(wanted.last().copied().unwrap_or_default());
+    }
+
+    fn drop_source(&mut self, source: SourceId, touched: &mut BTreeSet<Identity>) -> Option<Source> {
+        let dropped = self.sources.remove(&source)?;
+        let identities: BTreeSet<Identity> = dropped.identities().cloned().collect();
+        self.last_words.extend(identities.iter().map(|identity| (identity.clone(), Gone::Withdrawn)));
+        self.note(source, &identities);
+        touched.extend(identities);
+        Some(dropped)
+    }
+
+    /// Notes which of these a source lists now, and what else is looked for.
+    fn note(&mut self, id: SourceId, identities: &BTreeSet<Identity>) {
+        let source = self.sources.get(&id);
+        for identity in identities {
+            if source.is_some_and(|source| source.lists(identity).is_some()) {
+                self.listing.entry(identity.clone()).or_default().insert(id);
+            } else if let Some(listing) = self.listing.get_mut(identity) {
+                listing.remove(&id);
+                if listing.is_empty() {
+                    self.listing.remove(identity);
+                }
+            }
+        }
+        if source.is_some_and(Source::tells_of_ends) {
+            self.telling_ends.insert(id);
+        } else {
+            self.telling_ends.remove(&id);
+        }
+    }
+
+    /// Plans when to look at what is held, of which this source may have more than before.
+    fn plan_holding(&mut self, id: SourceId) {
+        let held_until = self.sources.get(&id).and_then(Source::held_until);
+        self.held_until = self.held_until.into_iter().chain(held_until).min();
+    }
+
+    /// Plans when to look at ends.
+    fn plan_sweep(&mut self, now: Duration) {
+        if !self.telling_ends.is_empty() {
+            self.sweep_at.get_or_insert(now + SWEEP_EVERY);
+        }
     }
 
     /// Whether this source has said whom it lists.
@@ -125,12 +131,20 @@ impl Sources {
     }
 
     /// Takes in what a source listed before the start, unless it has said something since.
-    pub(crate) fn remember(&mut self, source: SourceId, epoch: Option<u64>, instances: Vec<Instance>) {
-        let Some(source) = self.sources.get_mut(&source).filter(|source| source.epoch.is_none()) else {
-            return;
-        };
-        source.remembered_epoch = epoch;
-        source.remembered.extend(instances.into_iter().map(|it| (it.identity(), Arc::new(it))));
+    pub(crate) fn remember(
+        &mut self,
+        source: SourceId,
+        epoch: Option<u64>,
+        instances: Vec<Instance>,
+    ) -> BTreeSet<Identity> {
+        let touched = instances.iter().map(Instance::identity).collect();
+        let known = self.sources.get_mut(&source).filter(|source| source.epoch.is_none());
+        if let Some(known) = known {
+            known.remembered_epoch = epoch;
+            known.remembered.extend(instances.into_iter().map(|it| (it.identity(), Arc::new(it))));
+            self.note(source, &touched);
+        }
+        touched
     }
 
     /// What a registry lists, with its epoch, to be remembered.
@@ -150,16 +164,19 @@ impl Sources {
         heirs: impl Iterator<Item = &'s SourceId> + Clone,
         touched: &mut BTreeSet<Identity>,
     ) {
-        let Some(old) = self.sources.remove(&source) else { return };
-        let of = |heir: &SourceId| self.sources.get(heir);
-        let is_same = heirs.clone().filter_map(of).any(|heir| heir.epoch == old.epoch);
-        touched.extend(old.identities().cloned());
         // What the same registry does not list for us any more is not wanted any more.
-        let withdrawn = old.identities().map(|identity| (identity.clone(), Gone::Withdrawn));
-        self.last_words.extend(withdrawn);
-        let Some(heir) = heirs.into_iter().next().and_then(|heir| self.sources.get_mut(heir)) else { return };
+        let Some(old) = self.drop_source(source, touched) else { return };
+        let of = |heir: &SourceId| self.sources.get(heir);
+        let is_of =
+            |epoch| heirs.clone().filter_map(of).any(|heir| heir.epoch.is_some() && heir.epoch == epoch);
+        let (is_same, was_same) = (is_of(old.epoch), is_of(old.remembered_epoch));
+        let Some(id) = heirs.into_iter().next() else { return };
+        let Some(heir) = self.sources.get_mut(id) else { return };
         if !is_same {
             heir.hold(now, old.listed, false);
+        }
+        if !is_same && !was_same {
+            heir.hold(now, old.remembered, true);
         }
         for (identity, held) in old.held {
             if !heir.listed.contains_key(&identity) {
@@ -169,43 +186,48 @@ impl Sources {
         for (key, told) in old.ended {
             heir.ended.entry(key).or_insert(told);
         }
+        for (identity, told) in old.left {
+            heir.left.entry(identity).or_insert(told);
+        }
+        self.note(*id, touched);
+        self.plan_holding(*id);
+        self.plan_sweep(now);
     }
 
     /// Takes in what a source says. `touched` gets those of whom it says anything.
     pub(crate) fn apply(
         &mut self,
         now: Duration,
-        source: SourceId,
+        id: SourceId,
         said: Said,
         touched: &mut BTreeSet<Identity>,
     ) {
-        if !self.sources.contains_key(&source) && source <= self.newest {
+        if !self.sources.contains_key(&id) && id <= self.newest {
             return;
         }
-        let source = self.sources.entry(source).or_default();
+        let source = self.sources.entry(id).or_default();
+        let may_hold_more = matches!(said, Said::Snapshot(_));
         match said {
             Said::Snapshot(snapshot) => source.replace(now, snapshot, &mut self.last_words, touched),
             Said::Change(change) => source.change(now, change, &mut self.last_words, touched),
             Said::Away => source.is_away = true,
         }
-        if !source.ended.is_empty() {
-            self.sweep_at.get_or_insert(now + SWEEP_EVERY);
+        self.note(id, touched);
+        if may_hold_more {
+            self.plan_holding(id);
         }
+        self.plan_sweep(now);
     }
 
     /// What all sources come to about an identity.
     pub(crate) fn word_on(&self, identity: &Identity) -> Word {
         let gone = || Word::Gone(self.last_words.get(identity).copied().unwrap_or(Gone::Absent));
-        // Each upstream of the command line is a source, and none of them tells of ends.
-        let mut tells_of_ends = self.sources.values().filter(|source| !source.ended.is_empty()).peekable();
-        if tells_of_ends.peek().is_some() {
-            let key = run_key(identity);
-            if let Some((reason, _)) = tells_of_ends.find_map(|source| source.ended.get(&key)) {
-                return Word::Gone(Gone::Ended(*reason));
-            }
+        let mut tellers = self.telling_ends.iter().filter_map(|id| self.sources.get(id));
+        if let Some(reason) = tellers.find_map(|source| source.end_of(identity)) {
+            return Word::Gone(Gone::Ended(reason));
         }
         let mut word: Option<Word> = None;
-        for source in self.sources.values() {
+        for source in self.listing(identity).filter_map(|id| self.sources.get(&id)) {
             let Some((listed, remembered)) = source.lists(identity) else { continue };
             let current = !source.is_away && source.listed.contains_key(identity);
             match &mut word {
@@ -217,7 +239,11 @@ impl Sources {
                         is_current: current,
                     });
                 }
-                Some(Word::Listed { draining, is_remembered, is_current, .. }) => {
+                Some(Word::Listed { instance, draining, is_remembered, is_current }) => {
+                    // Of those that can be heard the first describes it.
+                    if current && !*is_current {
+                        *instance = Arc::clone(listed);
+                    }
                     *draining |= listed.draining;
                     *is_remembered &= remembered;
                     *is_current |= current;
@@ -229,9 +255,8 @@ impl Sources {
     }
 
     /// The sources that list an identity.
-    pub(crate) fn listing<'s>(&'s self, identity: &'s Identity) -> impl Iterator<Item = SourceId> + 's {
-        let lists = |source: &Source| source.lists(identity).is_some();
-        self.sources.iter().filter(move |(_, source)| lists(source)).map(|(id, _)| *id)
+    pub(crate) fn listing(&self, identity: &Identity) -> impl Iterator<Item = SourceId> {
+        self.listing.get(identity).into_iter().flatten().copied()
     }
 
     /// What was said has been taken in.
@@ -241,132 +266,41 @@ impl Sources {
 
     /// When something changes by itself, because a time is over.
     pub(crate) fn next_deadline(&self) -> Option<Duration> {
-        let held = self.sources.values().flat_map(|source| source.held.values()).map(|held| held.until);
-        held.chain(self.sweep_at).min()
+        self.held_until.into_iter().chain(self.sweep_at).min()
     }
 
-    /// Lets go of what was held or remembered until `now`. `touched` gets those that were held. True if ends were
-    /// forgotten, so that anybody may be listed again.
-    pub(crate) fn expire(&mut self, now: Duration, touched: &mut BTreeSet<Identity>) -> bool {
-        for source in self.sources.values_mut() {
-            touched.extend(source.held.extract_if(|_, held| held.until <= now).map(|(identity, _)| identity));
-        }
-        if self.sweep_at.is_none_or(|at| at > now) {
-            return false;
-        }
-        let ends = |sources: &BTreeMap<_, Source>| sources.values().map(|it| it.ended.len()).sum::<usize>();
-        let before = ends(&self.sources);
-        for source in self.sources.values_mut() {
-            source.ended.retain(|_, (_, told)| now.saturating_sub(*told) < TOMBSTONE_LIFE);
-        }
-        let left = ends(&self.sources);
-        self.sweep_at = (left > 0).then_some(now + SWEEP_EVERY);
-        left < before
-    }
-}
-
-impl Source {
-    fn identities(&self) -> impl Iterator<Item = &Identity> {
-        self.listed.keys().chain(self.held.keys()).chain(self.remembered.keys())
-    }
-
-    fn lists(&self, identity: &Identity) -> Option<(&Arc<Instance>, bool)> {
-        let listed = self.listed.get(identity).map(|instance| (instance, false));
-        listed
-            .or_else(|| self.held.get(identity).map(|held| (&held.instance, held.is_remembered)))
-            .or_else(|| self.remembered.get(identity).map(|instance| (instance, true)))
-    }
-
-    fn replace(
-        &mut self,
-        now: Duration,
-        snapshot: Snapshot,
-        last_words: &mut HashMap<Identity, Gone>,
-        touched: &mut BTreeSet<Identity>,
-    ) {
-        let epoch = snapshot.revision.epoch;
-        let is_new = |known: Option<u64>| known.is_some_and(|known| known != epoch);
-        let (new_epoch, begun_since) = (is_new(self.epoch), self.remembered_epoch != Some(epoch));
-        (self.epoch, self.is_away) = (Some(epoch), false);
-        let mut missing = std::mem::take(&mut self.listed);
-        let mut remembered = std::mem::take(&mut self.remembered);
-        touched.extend(missing.keys().chain(remembered.keys()).cloned());
-        for instance in snapshot.instances {
-            touched.insert(instance.identity());
-            self.list(instance);
-        }
-        let runs: HashMap<RunKey, &Identity> = self.listed.keys().map(|it| (run_key(it), it)).collect();
-        let mut ended: HashMap<RunKey, Reason> =
-            snapshot.ended.into_iter().map(|end| ((end.service, end.id, end.run), end.reason)).collect();
-        // A run that is listed all the same came back after its end.
-        ended.retain(|key, _| !runs.contains_key(key));
-        let mut is_open = |identity: &Identity| {
-            let key = run_key(identity);
-            // A run that has moved has left its old place.
-            let moved = runs.contains_key(&key).then_some(Reason::Replaced);
-            let reason = moved.or_else(|| ended.get(&key).copied());
-            if let Some(reason) = reason.filter(|_| !self.listed.contains_key(identity)) {
-                last_words.insert(identity.clone(), Gone::Ended(reason));
+    /// Lets go of what was held or remembered until `now`. `touched` gets those that were held, and those whose end was
+    /// remembered, so that they may be listed again.
+    pub(crate) fn expire(&mut self, now: Duration, touched: &mut BTreeSet<Identity>) {
+        if self.held_until.is_some_and(|at| at <= now) {
+            let mut let_go = Vec::new();
+            for (id, source) in self.sources.iter_mut().filter(|(_, source)| !source.held.is_empty()) {
+                let over = source.held.extract_if(|_, held| held.until <= now);
+                let_go.push((*id, over.map(|(identity, _)| identity).collect::<BTreeSet<_>>()));
             }
-            reason.is_none()
-        };
-        missing.retain(|identity, _| is_open(identity));
-        remembered.retain(|identity, _| is_open(identity));
-        self.held.retain(|identity, _| {
-            is_open(identity) || {
-                touched.insert(identity.clone());
-                false
-            }
-        });
-        let intended = ended.into_iter().filter(|(_, reason)| reason.is_intent());
-        self.ended.extend(intended.map(|(key, reason)| (key, (reason, now))));
-        if new_epoch {
-            self.hold(now, missing, false);
-        }
-        if begun_since {
-            self.hold(now, remembered, true);
-        }
-    }
-
-    /// Keeps for a while whoever is not listed since a new epoch began.
-    fn hold(&mut self, now: Duration, missing: HashMap<Identity, Arc<Instance>>, is_remembered: bool) {
-        for (identity, instance) in missing {
-            if !self.listed.contains_key(&identity) {
-                let until = now + NEW_EPOCH_GRACE.max(instance.ttl_s.duration());
-                self.held.entry(identity).or_insert(Held { instance, until, is_remembered });
+            self.held_until = self.sources.values().filter_map(Source::held_until).min();
+            for (id, identities) in let_go {
+                self.note(id, &identities);
+                touched.extend(identities);
             }
         }
-    }
-
-    fn change(
-        &mut self,
-        now: Duration,
-        change: Change,
-        last_words: &mut HashMap<Identity, Gone>,
-        touched: &mut BTreeSet<Identity>,
-    ) {
-        self.is_away = false;
-        let identity = change.instance.identity();
-        touched.insert(identity.clone());
-        match change.kind {
-            ChangeKind::Joined | ChangeKind::Changed => self.list(change.instance),
-            ChangeKind::Left => {
-                self.listed.remove(&identity);
-                self.held.remove(&identity);
-                let gone = change.reason.map_or(Gone::Withdrawn, Gone::Ended);
-                if let Some(reason) = change.reason.filter(|reason| reason.is_intent()) {
-                    self.ended.insert(run_key(&identity), (reason, now));
-                }
-                last_words.insert(identity, gone);
-            }
+        if self.sweep_at.is_some_and(|at| at <= now) {
+            self.sweep(now, touched);
         }
     }
 
-    fn list(&mut self, instance: Instance) {
-        let identity = instance.identity();
-        self.held.remove(&identity);
-        // The same registry lists the run again after it told of its end: the later word counts.
-        self.ended.remove(&run_key(&identity));
-        self.listed.insert(identity, Arc::new(instance));
+    /// Forgets ends that were told long ago.
+    fn sweep(&mut self, now: Duration, touched: &mut BTreeSet<Identity>) {
+        let mut runs = HashSet::new();
+        for id in self.telling_ends.iter().copied().collect::<Vec<_>>() {
+            if let Some(source) = self.sources.get_mut(&id) {
+                source.forget_ends(now.saturating_sub(TOMBSTONE_LIFE), &mut runs);
+            }
+            self.note(id, &BTreeSet::new());
+        }
+        if !runs.is_empty() {
+            touched.extend(self.listing.keys().filter(|it| runs.contains(&run_key(it))).cloned());
+        }
+        self.sweep_at = (!self.telling_ends.is_empty()).then_some(now + SWEEP_EVERY);
     }
 }

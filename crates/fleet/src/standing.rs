@@ -18,7 +18,7 @@ const MOST_SILENCES: u32 = 3;
 pub(crate) enum Standing {
     /// A source lists it.
     Listed,
-    /// No source that can be reached lists it, and it has refused a connection.
+    /// It was listed, and has refused a connection when no registry could be reached.
     RefusedUnseen,
     /// It was listed before the start.
     Remembered { answers: bool },
@@ -40,6 +40,15 @@ impl Standing {
     /// Whether a registry has said that it ended, or does not list it: then a refused connection is the end.
     pub(crate) fn is_gone(self) -> bool {
         matches!(self, Standing::Suspect { .. } | Standing::Unlisted { .. })
+    }
+
+    /// Whether it was listed before the start and has not answered since.
+    pub(crate) fn has_never_answered(self) -> bool {
+        match self {
+            Standing::Remembered { answers } => !answers,
+            Standing::Suspect { why, .. } => why == Why::Remembered,
+            Standing::Listed | Standing::RefusedUnseen | Standing::Unlisted { .. } => false,
+        }
     }
 
     /// Why it is not confirmed; none if it is.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use berth_model::{Identity, Reason};
 
 use crate::Probed;
-use crate::sources::Gone;
+use crate::source::Gone;
 
 /// What a balancer believes of an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -10,7 +10,8 @@ use crate::checked::{CheckId, Checked};
 use crate::choice::Class;
 use crate::failures::{Penalties, Watched};
 use crate::probing::{Pace, Probing};
-use crate::sources::{Gone, Word};
+use crate::source::Gone;
+use crate::sources::Word;
 use crate::standing::Standing;
 use crate::told::{State, View, Why};
 use crate::{Membership, Probed};
@@ -124,14 +125,26 @@ impl Tracked {
         }
         self.standing = match (self.standing, Why::from(gone)) {
             (Standing::Suspect { .. }, _) => return Fate::Stays,
-            (Standing::Remembered { answers: false }, _) => Standing::gone(Why::Remembered, now),
+            (Standing::Remembered { answers: false }, _) => {
+                Standing::gone(Why::Remembered, self.proof_from(now))
+            }
             // What is known of it is not forgotten because it is said again.
+            (Standing::Unlisted { .. }, Why::Absent) => return Fate::Stays,
             (Standing::Unlisted { since, silences, .. }, why) if why != Why::Crashed => {
                 Standing::Unlisted { why, since, silences }
             }
-            (_, why) => Standing::gone(why, now),
+            (_, why) => Standing::gone(why, self.proof_from(now)),
         };
         Fate::Stays
+    }
+
+    /// When a probe has to begin to prove that it lives after this event.
+    fn proof_from(&self, now: Duration) -> Duration {
+        let checks = self.place.iter().flat_map(|place| &place.checks).map(|check| check.under_way);
+        let mut under_way = checks.chain([self.life.under_way]);
+        // A coarse clock reads the same before and after the event.
+        let has_begun_now = under_way.any(|began| began == Some(now));
+        if has_begun_now { now + Duration::from_nanos(1) } else { now }
     }
 
     /// It refused a connection of ours. Rows 4, 5 and 6.
@@ -139,8 +152,9 @@ impl Tracked {
         if self.standing.is_gone() {
             return Fate::Goes(self.standing.doubt().unwrap_or(Why::Refused));
         }
+        // Whoever was only remembered comes back as unconfirmed anyhow.
         let is_listed = self.standing == Standing::Listed;
-        if !is_listed || (registries_away && self.instance.run != Run::STATIC) {
+        if is_listed && registries_away && self.instance.run != Run::STATIC {
             self.standing = Standing::RefusedUnseen;
         }
         (self.is_doubted, self.life.good) = (false, 0);
@@ -232,6 +246,8 @@ impl Tracked {
         let pace = match self.standing {
             _ if !is_wanted => None,
             Standing::Suspect { .. } | Standing::Remembered { answers: false } => Some(Pace::Return),
+            // Its silences are to be counted at a pace that leaves it time to come to itself.
+            Standing::Unlisted { .. } if self.ejection.is_some() && self.life.good == 0 => Some(Pace::Steady),
             _ if self.ejection.is_some() => Some(Pace::Return),
             _ if self.is_doubted => Some(Pace::Doubt),
             Standing::Unlisted { .. } => Some(Pace::Steady),
@@ -249,7 +265,7 @@ impl Tracked {
 
     /// What it is where this check decides.
     pub(crate) fn class(&self, check: Option<CheckId>) -> Class {
-        if self.draining || self.standing == (Standing::Remembered { answers: false }) {
+        if self.draining || self.standing.has_never_answered() {
             return Class::Barred;
         }
         let mut checks = self.place.iter().flat_map(|place| &place.checks);
