@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at the first surprise")]
 
+mod budget;
 mod reserve;
 mod signals;
 mod silence;
@@ -72,6 +73,21 @@ fn refusing() -> (socket2::Socket, SocketAddr) {
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     let address = socket.local_addr().unwrap().as_socket().unwrap();
     (socket, address)
+}
+
+/// An address that neither accepts nor refuses: its queue is full and stays so as long as the rest is kept.
+fn full() -> (Vec<socket2::Socket>, SocketAddr) {
+    let (listener, address) = refusing();
+    listener.listen(0).unwrap();
+    let mut kept = vec![listener];
+    while kept.len() < 100 {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        if socket.connect_timeout(&address.into(), Duration::from_millis(200)).is_err() {
+            return (kept, address);
+        }
+        kept.push(socket);
+    }
+    panic!("a queue without end");
 }
 
 impl Setup {
@@ -177,7 +193,7 @@ impl Rig {
         assert_eq!(endpoint.signals().take().collect::<Vec<_>>(), [signal]);
     }
 
-    /// Waits until an answer was told of; then nothing was met at any endpoint.
+    /// Nothing was met at any endpoint so far.
     fn expect_no_signal(&mut self) {
         assert!(self.signalled.try_recv().is_err());
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use berth_pick::Signal;
 use berth_testkit::{Listening, Wire, holds_for};
 
-use super::{GET, POST, Rig, Setup, endpoints};
+use super::{GET, POST, Rig, Setup, endpoints, full};
 use crate::telemetry::Retried;
 
 const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx";
@@ -116,6 +116,36 @@ fn whose_body_is_gone_waits_on() {
         peers[1 - at].try_accept().is_none()
     });
     expect_answer(client, wire);
+}
+
+/// One that is stopped takes no connections, once its queue is full. Nothing of the request was sent: a POST goes elsewhere
+/// as well.
+#[test]
+fn who_waits_for_a_connection_does_as_who_waits_for_an_answer() {
+    let ((_kept, full), peer) = (full(), [Listening::start()]);
+    let all = endpoints(&[full, peer[0].address()]);
+    let rig = Setup::of(&all).start();
+    let mut clients = [rig.connect(), rig.connect()];
+    // In turn, so that one of them comes to the one that is full.
+    clients.iter_mut().for_each(|client| client.send(POST));
+    let mut served = peer[0].accept();
+    served.read_head();
+    rig.until("both to be with somebody", || {
+        all.iter().all(|endpoint| endpoint.in_flight() == 1).then_some(())
+    });
+    // That the other one is silent as well may be told too.
+    rig.until("a doubt", || all[0].signals().take().next());
+    assert!(peer[0].try_accept().is_none());
+    rig.give_up(&all[0]);
+    let mut other = rig.until("the other", || peer[0].try_accept());
+    other.read_head();
+    for wire in [&mut served, &mut other] {
+        wire.send(ANSWER);
+    }
+    for client in &mut clients {
+        assert_eq!(client.read_until(b"x"), ANSWER.as_bytes());
+    }
+    assert_eq!(rig.retried(Retried::Silence), 0, "it costs no retry");
 }
 
 /// Nobody else is there, or nobody who is any better: it waits on, and is served.
