@@ -31,7 +31,7 @@ pub(crate) async fn to(
     client.deadline.set(client.timeouts.connect);
     client.deadline.look_later();
     let mut wait = Wait { worker, client, candidates, endpoint, doubt: Doubt::begin(worker) };
-    let connecting = wait.through(TcpStream::connect(endpoint.address())).await;
+    let connecting = wait.through(connect(endpoint)).await;
     let stream = connecting.map_err(|cause| {
         let signal = if cause.kind() == io::ErrorKind::ConnectionRefused {
             Some(Signal::Refused)
@@ -54,6 +54,16 @@ pub(crate) async fn to(
         wait.tell(Some(if is_late { Signal::Silent } else { Signal::Error }));
         Failure::Handshake(cause)
     })
+}
+
+/// A port of this machine that nobody listens on may be chosen for our end as well: then the connection leads to itself,
+/// which is as good as refused.
+async fn connect(endpoint: &Endpoint) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(endpoint.address()).await?;
+    if stream.local_addr().is_ok_and(|ours| ours == endpoint.address()) {
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
+    Ok(stream)
 }
 
 /// One who waits for a connection.

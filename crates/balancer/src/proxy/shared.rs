@@ -1,7 +1,6 @@
 //! What the connections of one worker share.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,6 +10,7 @@ use berth_http1::{Limits, Lines};
 use berth_model::Scheme;
 use berth_pick::{Endpoint, Signal};
 use fastrand::Rng;
+use rustc_hash::FxHashSet;
 use tokio::sync::Notify;
 
 use super::answer::Answered;
@@ -74,6 +74,8 @@ pub(crate) struct Worker {
     pub(crate) ticked: Notify,
     published: Arc<Published>,
     view: RefCell<View>,
+    /// Whether there may be idle connections of endpoints that are gone.
+    has_strangers: Cell<bool>,
     /// What every head is read by, from the view.
     pub(crate) reading: Cell<Reading>,
     random: RefCell<Rng>,
@@ -136,6 +138,7 @@ impl Worker {
             ticked: Notify::new(),
             reading: Cell::new(Reading::of(&view)),
             view: RefCell::new(view),
+            has_strangers: Cell::new(false),
             random: RefCell::new(Rng::new()),
             asking: Asking::new(fastrand::u64(..), published.now_ms()),
             published,
@@ -239,14 +242,32 @@ impl Worker {
         let view = Rc::new(Viewed::of(self.published.current()));
         // Requests that are under way keep the old view, but nobody counts there any more.
         self.settle();
-        // Who was trusted with a connection may not be any more.
+        // Who was trusted with a connection may not be any more. Whoever else is gone is not chosen again, and loses its
+        // connections with the next tick: changes may come by the hundred.
         let distrusts = self.view.borrow().general.tls != view.general.tls;
-        let usable =
-            view.endpoints().filter(|endpoint| !distrusts || endpoint.identity().scheme != Scheme::Https);
-        let known: HashSet<u64> = usable.map(|endpoint| endpoint.key()).collect();
-        self.pool.retain(|key| known.contains(&key));
+        if distrusts {
+            self.drop_connections(&view, |endpoint| endpoint.identity().scheme != Scheme::Https);
+        }
+        self.has_strangers.set(true);
         self.cells.generation.set(view.generation);
         self.reading.set(Reading::of(&view));
         *self.view.borrow_mut() = view;
+    }
+
+    /// Drops idle connections of endpoints that are gone since the last time.
+    pub(crate) fn drop_strangers(&self) {
+        if self.has_strangers.take() {
+            self.drop_connections(&self.view(), |_| true);
+        }
+    }
+
+    #[cold]
+    fn drop_connections(&self, view: &View, is_trusted: impl Fn(&Endpoint) -> bool) {
+        if self.pool.len() == 0 {
+            return;
+        }
+        let trusted = view.endpoints().filter(|endpoint| is_trusted(endpoint));
+        let known: FxHashSet<u64> = trusted.map(|endpoint| endpoint.key()).collect();
+        self.pool.retain(|key| known.contains(&key));
     }
 }

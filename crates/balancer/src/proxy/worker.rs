@@ -282,6 +282,7 @@ async fn tick(worker: Rc<Worker>, ticks: Arc<Notify>) {
         worker.tick(Instant::now());
         // Also without requests the newest snapshot is taken up.
         let view = worker.view();
+        worker.drop_strangers();
         worker.pool.reap(worker.deadlines.now_ms(), view.general.timeouts.upstream_idle);
         worker.buffers.trim();
         worker.ticked.notify_waiters();

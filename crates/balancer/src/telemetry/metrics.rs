@@ -111,7 +111,7 @@ impl Workers {
 
     fn endpoints(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let snapshot = self.published.current();
-        gauge(encoder, "endpoints", "Endpoints that take requests", snapshot.endpoints().count() as u64)?;
+        gauge(encoder, "endpoints", "Endpoints that take requests", snapshot.serving().count() as u64)?;
         gauge(
             encoder,
             "routes",

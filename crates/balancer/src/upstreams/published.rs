@@ -184,11 +184,15 @@ impl LiveBackend {
 }
 
 impl Snapshot {
-    /// All endpoints, each once.
+    /// All endpoints that may serve, those in reserve among them, each once.
     pub(crate) fn endpoints(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
-        let mut seen = HashSet::new();
-        let all = self.backends.iter().flat_map(|backend| backend.set.endpoints());
-        all.filter(move |endpoint| seen.insert(endpoint.key()))
+        let all = self.backends.iter().flat_map(|it| it.set.endpoints().iter().chain(&it.reserve));
+        each_once(all)
+    }
+
+    /// Those that take requests, each once.
+    pub(crate) fn serving(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
+        each_once(self.backends.iter().flat_map(|backend| backend.set.endpoints()))
     }
 
     /// The requests of all routes, by their rules, each once.
@@ -207,6 +211,11 @@ impl Snapshot {
     pub(crate) fn named_backends(&self) -> impl Iterator<Item = &Arc<LiveBackend>> {
         once_each(&self.backends, |backend| &backend.lasting.name)
     }
+}
+
+fn each_once<'s>(all: impl Iterator<Item = &'s Arc<Endpoint>>) -> impl Iterator<Item = &'s Arc<Endpoint>> {
+    let mut seen = HashSet::new();
+    all.filter(move |endpoint| seen.insert(endpoint.key()))
 }
 
 /// Without what services advertise and the operator has as well: nobody takes that, and it has the same name.
