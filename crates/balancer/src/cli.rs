@@ -1,5 +1,7 @@
 //! The command line.
 
+mod admin;
+mod endpoints;
 mod reload;
 
 use std::net::SocketAddr;
@@ -16,6 +18,7 @@ use berth_client::RegistryList;
 use berth_daemon::LogFormat;
 use berth_model::Query;
 use clap::{Parser, Subcommand};
+use endpoints::Endpoints;
 use ipnet::IpNet;
 use reload::Reload;
 
@@ -26,7 +29,8 @@ const EXAMPLES: &str = "Examples:
   balancer --port 8000 --access-log -                another port; a line per request on stdout
   balancer -c balancer.yaml                          routes and settings from a file
   balancer check -c balancer.yaml                    says what is wrong with it
-  balancer reload                                    has it read again by a balancer that runs";
+  balancer reload                                    has it read again by a balancer that runs
+  balancer endpoints                                 what a balancer that runs believes of each, and why";
 
 /// Forwards HTTP requests to the live instances that a registry lists, each in turn.
 #[derive(Debug, Parser)]
@@ -165,6 +169,8 @@ pub(crate) enum Command {
     Check,
     /// Has a balancer that runs read its configuration again, waits, and says what has changed
     Reload(Reload),
+    /// Asks a balancer that runs what it believes of its endpoints, and why
+    Endpoints(Endpoints),
 }
 
 impl Cli {

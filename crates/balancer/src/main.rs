@@ -19,8 +19,13 @@ use cli::{Cli, Command};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Some(Command::Reload(reload)) = &cli.command {
-        return reload.run().unwrap_or_else(|error| berth_daemon::finish(Err(error)));
+    let asked = match &cli.command {
+        Some(Command::Reload(reload)) => Some(reload.run()),
+        Some(Command::Endpoints(endpoints)) => Some(endpoints.run()),
+        Some(Command::Check) | None => None,
+    };
+    if let Some(asked) = asked {
+        return asked.unwrap_or_else(|error| berth_daemon::finish(Err(error)));
     }
     if cli.command.is_some() && cli.config.is_none() {
         let what = "which file? balancer check -c FILE";
