@@ -161,7 +161,8 @@ def about(options, plan):
     """Where the figures come from."""
     versions = [f"{rival.title} {version(plan.rivals[rival.name])}" for rival in rivals.RIVALS if rival.name in plan.rivals]
     date = datetime.date.today().isoformat()
-    repeat = " ".join(["scripts/chaos", *(["--short"] if options.short else [])])
+    words = ["scripts/chaos", "--short" * options.short, f"--rate {options.rate}" if options.rate else ""]
+    repeat = " ".join(filter(None, [*words, *(f"--only {name}" for name in options.only or [])]))
     beside = f", beside {' and '.join(versions)}" if versions else ""
     return (
         f"{date}, {os.cpu_count()} cores for everything, the clients as well{beside}. {plan.rate:,} requests/s; "

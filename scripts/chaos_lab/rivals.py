@@ -4,10 +4,11 @@ A rival is told of its servers by its configuration, and what it does is the bes
 may be given up for the others, and no POST sent twice."""
 
 import dataclasses
+import resource
 
 HAPROXY = """
 global
-    maxconn 20000
+    maxconn @CLIENTS@
 defaults
     mode http
     timeout connect 2s
@@ -38,7 +39,7 @@ daemon off;
 pid @DIR@/nginx.pid;
 error_log @DIR@/nginx.errors error;
 events {
-    worker_connections 20000;
+    worker_connections @CONNECTIONS@;
 }
 http {
     access_log off;
@@ -107,7 +108,11 @@ RIVALS = [
 
 def start(lab, rival, binary, port, ports):
     """Starts a rival in front of these ports of the loopback interface."""
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     values = {
+        # Two of its descriptors for each client.
+        "@CLIENTS@": str(min(20000, (files - 500) // 2)),
+        "@CONNECTIONS@": str(min(20000, files - 100)),
         "@PORT@": str(port),
         "@DIR@": lab.directory,
         "@BINARY@": binary,

@@ -15,7 +15,7 @@ HEAD = [
     "p99",
     "longest wait",
 ]
-NOTHING_LEFT = ["nothing left", "503s", "of them p99", "longest", "service, once the first is back"]
+NOTHING_LEFT = ["nothing left", "503", "other failures", "told after, p99", "longest", "service, once the first is back"]
 
 
 def milliseconds(value):
@@ -65,7 +65,8 @@ def section(results, about, notes):
     left = [
         [
             proxy,
-            f"{verdict.refused:,}",
+            f"{verdict.refused - verdict.otherwise:,}",
+            f"{verdict.otherwise:,}",
             milliseconds(verdict.refused_p99_ms),
             milliseconds(verdict.refused_max_ms),
             milliseconds(verdict.service_ms),

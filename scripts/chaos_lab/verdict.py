@@ -61,13 +61,15 @@ class Verdict:
     lost: int
     # POSTs that more than one instance got.
     twice: int
-    # From an event until the last request that was failed or held up by it.
+    # From an event until the last request began that failed or was held up by it.
     moved_ms: float | None
     p99_ms: float | None
+    # Of GETs, and of POSTs that did not have to wait for the one instance that had them.
     longest_ms: float
-    # With no instance left: the share that was a 503, how fast it was told, and how soon the first instance that came
-    # back had its requests.
+    # With no instance left: how many requests were refused, whether with anything but a 503, how fast, and how soon the
+    # first instance that came back had its requests.
     refused: int | None
+    otherwise: int
     refused_p99_ms: float | None
     refused_max_ms: float | None
     service_ms: float | None
@@ -88,7 +90,7 @@ def judge(record):
     lost, failed = split(served, lambda one: had_to_be(one, record))
     # With nobody left from the first moment on.
     refused, _ = split(unserved, lambda one: any(o.dead_ms <= one["begun_ms"] < o.back_ms for o in record.outages))
-    refused_ms = sorted(took(one) for one in refused if one["kind"] == "status-503")
+    refused_ms = sorted(map(took, refused))
     _, waited = split(served + record.slow, lambda one: is_held_by_stopped(one, record))
     return Verdict(
         requests=record.sum["ok"] + record.sum["failed"],
@@ -100,6 +102,7 @@ def judge(record):
         p99_ms=record.sum["all"]["p99_ms"],
         longest_ms=max([record.sum["get"]["max_ms"] or 0, *map(took, waited)]),
         refused=len(refused) if record.outages else None,
+        otherwise=sum(one["kind"] != "status-503" for one in refused),
         refused_p99_ms=at(refused_ms, 0.99),
         refused_max_ms=at(refused_ms, 1),
         service_ms=service(record),
@@ -137,15 +140,12 @@ def is_held_by_stopped(one, record):
 
 
 def moved(failed, record):
-    """How long after an event somebody was still failed or held up; the longest of all events."""
-    troubled = failed + [one for one in record.slow if took(one) >= HELD_UP_MS]
+    """How long after an event a request began that then failed or was held up; the longest of all events."""
     most = 0.0
-    for one in troubled:
-        # Such a POST waits for as long as its instance stands, but no other followed it there.
-        until = one["begun_ms"] if is_held_by_stopped(one, record) else one["ended_ms"]
-        since = [mark for mark in record.marks if mark <= until]
+    for one in failed + [one for one in record.slow if took(one) >= HELD_UP_MS]:
+        since = [mark for mark in record.marks if mark <= one["begun_ms"]]
         if since:
-            most = max(most, until - since[-1])
+            most = max(most, one["begun_ms"] - since[-1])
     return most
 
 
@@ -172,8 +172,12 @@ def shortcomings(verdict, scene):
         found.append(f"{verdict.twice:,} POSTs were delivered twice")
     if verdict.moved_ms is not None and verdict.moved_ms > scene.moved_within_ms:
         found.append(f"traffic moved after {verdict.moved_ms / 1000:.1f} s")
-    if verdict.refused is not None and (verdict.refused_p99_ms is None or verdict.refused_p99_ms > NOTHING_LEFT_MS):
-        found.append("no quick 503")
+    if verdict.longest_ms > scene.moved_within_ms:
+        found.append(f"somebody waited {verdict.longest_ms / 1000:.1f} s")
+    if verdict.refused is not None and (not verdict.refused or verdict.refused_p99_ms > NOTHING_LEFT_MS):
+        found.append("no quick refusal")
+    if verdict.otherwise:
+        found.append(f"{verdict.otherwise:,} times no 503 with nothing left")
     for value, limit, what in (
         (verdict.service_ms, scene.service_within_ms, "service"),
         (verdict.first_answer_ms, scene.first_answer_within_ms, "first answer"),

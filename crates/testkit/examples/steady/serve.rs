@@ -1,6 +1,6 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Error, ErrorKind, Write};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use berth_client::model::{InstanceId, NamedVersion, Ttl};
 use berth_client::{Registration, RegistryList, Settings};
 use clap::Args;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, LocalSet};
@@ -21,6 +21,9 @@ use crate::now_ms;
 /// How long connections are still accepted after the goodbye, and how long what runs then may take.
 const LAST_CALL: Duration = Duration::from_millis(500);
 const GRACE: Duration = Duration::from_secs(5);
+
+/// Connections that wait to be accepted: as many as the example service has.
+const BACKLOG: u32 = 1024;
 
 /// Who it is, and where.
 #[derive(Args, Debug)]
@@ -75,7 +78,7 @@ struct Instance {
 /// Serves until SIGTERM, says goodbye, and ends when what ran has its answers.
 pub(crate) async fn run(options: Options) -> Result<(), Error> {
     let mut terminate = signal(SignalKind::terminate())?;
-    let listener = TcpListener::bind((options.host, options.port)).await?;
+    let listener = listen((options.host, options.port).into())?;
     let notes = OpenOptions::new().create(true).append(true).open(&options.notes)?;
     let (phase_sender, phase) = watch::channel(Phase::Serving);
     let delay = Duration::from_millis(options.delay);
@@ -109,6 +112,14 @@ pub(crate) async fn run(options: Options) -> Result<(), Error> {
         })
         .await;
     Ok(())
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A restart need not wait for the old connections to be forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 fn register(options: Options, listener: &TcpListener) -> Result<Option<Registration>, Error> {
