@@ -142,7 +142,7 @@ def play_all(options, plan, binaries, has_network):
                 is_good &= rival is not None
                 continue
             missed = shortcomings(verdict, scene)
-            results.append((scene, title, verdict))
+            results.append((scene.told(plan), title, verdict))
             say(f"{scene.name}  {title}: {time.monotonic() - begun:.0f} s: {told(verdict, missed)}")
             if rival is None:
                 # On a machine that others use, times prove nothing.

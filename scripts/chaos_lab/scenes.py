@@ -25,6 +25,7 @@ class Plan:
     away_s: float
     starts: int
     cycles: int
+    flaps: int
     # Paths of HAProxy and nginx; none where they are left out.
     rivals: dict
 
@@ -45,6 +46,10 @@ class Scene:
     moved_within_ms: float = 1000
     first_answer_within_ms: float | None = None
     service_within_ms: float | None = None
+
+    def told(self, plan):
+        """The title, with the figures of a plan."""
+        return self.title.format(lease=LEASE, **dataclasses.asdict(plan))
 
 
 def killed(stage):
@@ -106,6 +111,8 @@ def registry_hung(stage):
     """It takes calls and answers none."""
     stage.mark()
     stage.registry.stand_still()
+    if stage.registry_answers():
+        raise Failed("the registry is stopped, and answers all the same")
     stage.pause(stage.plan.away_s)
     stage.registry.signal(signal.SIGCONT)
     stage.pause(6)
@@ -128,7 +135,7 @@ def registry_forgets(stage):
 
 def registry_flaps(stage):
     """Again and again, without data."""
-    for _ in range(10):
+    for _ in range(stage.plan.flaps):
         stage.mark()
         stage.kill_registry()
         stage.pause(2)
@@ -140,6 +147,8 @@ def cut_off(stage):
     """Packets vanish, and nobody is told."""
     stage.mark()
     stage.path.cut()
+    if stage.registry_answers():
+        raise Failed("the path is cut, and the registry answers all the same")
     stage.pause(5 * LEASE)
     stage.path.mend()
     stage.pause(10)
@@ -196,26 +205,45 @@ def cycles(stage):
 
 
 SCENES = [
-    Scene("killed", "each of 5 instances killed in turn", killed, 5, has_rivals=True, is_short=True),
+    Scene(
+        "killed",
+        "each of 5 instances killed in turn, {rounds} times",
+        killed,
+        5,
+        has_rivals=True,
+        is_short=True,
+    ),
     Scene("two", "two of 4 killed at once", two_killed, has_rivals=True),
     Scene("all", "all 4 killed, and back", all_killed, has_rivals=True, is_short=True, service_within_ms=2000),
-    Scene("rolling", "5 restarted in turn by SIGTERM", rolling, 5, has_rivals=True),
-    Scene("stopped", "one of 4 stopped", stopped, has_rivals=True, is_short=True, moved_within_ms=5000),
-    Scene("registry-killed", "registry killed", registry_killed, is_short=True),
-    Scene("registry-hung", "registry hung", registry_hung),
-    Scene("registry-forgets", "registry restarted without data, an instance dead", registry_forgets),
-    Scene("registry-flaps", "registry killed and started 10 times", registry_flaps),
-    Scene("cut-off", "packets to and from the registry vanish for five leases", cut_off, needs_network=True),
+    Scene("rolling", "5 restarted in turn by SIGTERM, 4 times", rolling, 5, has_rivals=True),
+    Scene(
+        "stopped",
+        "one of 4 stopped for {stopped_s:g} s",
+        stopped,
+        has_rivals=True,
+        is_short=True,
+        moved_within_ms=5000,
+    ),
+    Scene("registry-killed", "registry killed for {away_s:g} s", registry_killed, is_short=True),
+    Scene("registry-hung", "registry hung for {away_s:g} s", registry_hung),
+    Scene("registry-forgets", "registry restarted without data while an instance dies", registry_forgets),
+    Scene("registry-flaps", "registry killed and started {flaps} times", registry_flaps),
+    Scene(
+        "cut-off",
+        "packets to and from the registry vanish for five leases of {lease} s",
+        cut_off,
+        needs_network=True,
+    ),
     Scene(
         "started-in-outage",
-        "balancer started while the registry is away",
+        "balancer started {starts} times while the registry is away",
         started_in_outage,
         is_short=True,
         begins_load=True,
         first_answer_within_ms=200,
     ),
-    Scene("cycles", "instances started and stopped beside 3 that stay", cycles, 3),
+    Scene("cycles", "{cycles:,} instances started and stopped beside 3 that stay", cycles, 3),
 ]
 
-FULL = Plan(rate=2000, rounds=20, outages=3, stopped_s=20, away_s=60, starts=6, cycles=1000, rivals={})
-SHORT = Plan(rate=300, rounds=1, outages=1, stopped_s=6, away_s=6, starts=2, cycles=0, rivals={})
+FULL = Plan(rate=2000, rounds=20, outages=3, stopped_s=20, away_s=60, starts=6, cycles=1000, flaps=10, rivals={})
+SHORT = Plan(rate=300, rounds=1, outages=1, stopped_s=6, away_s=6, starts=2, cycles=50, flaps=3, rivals={})

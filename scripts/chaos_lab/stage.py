@@ -8,14 +8,13 @@ import time
 
 import rivals
 from lab import Failed, eventually, get, now_ms
-from network import OURS, REGISTRY
+from network import REGISTRY
 from verdict import Death, Outage, Record
 
 # More than any scenario takes; it ends the load if nobody else does.
 MOST_SECONDS = 600
 # How soon a supervisor starts anew what has died.
 SUPERVISED_AFTER = 0.3
-SERVICE = "chaos"
 
 
 class Instance:
@@ -79,8 +78,11 @@ class Stage:
         else:
             command.append(str(self.registry_port))
         self.registry = self.lab.start("registry", command)
-        host = REGISTRY if self.path else "127.0.0.1"
-        eventually("the registry answers", lambda: get(self.registry_port, "/readyz", host))
+        eventually("the registry answers", self.registry_answers)
+
+    def registry_answers(self):
+        """Whether it does, within a second."""
+        return get(self.registry_port, "/readyz", REGISTRY if self.path else "127.0.0.1", seconds=1)
 
     def kill_registry(self):
         """As a crash would."""

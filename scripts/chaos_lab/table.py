@@ -56,10 +56,10 @@ def number(value):
 
 
 def section(results, about, notes):
-    """What stands between the markers. `results` are scene, proxy and verdict, in their order."""
+    """What stands between the markers. `results` are a scenario, a proxy and its verdict, in their order."""
     rows, before = [], None
     for scene, proxy, verdict in results:
-        rows.append(main_row("" if scene is before else scene.title, proxy, verdict))
+        rows.append(main_row("" if scene == before else scene, proxy, verdict))
         before = scene
     parts = [about, table(HEAD, rows)]
     left = [

@@ -3,7 +3,7 @@
 import unittest
 
 import table
-from scenes import SCENES
+from scenes import FULL, SCENES, SHORT
 from verdict import Death, Outage, Record, judge, shortcomings
 
 NO_TIMES = {"p50_ms": 1, "p99_ms": 2, "p999_ms": 3, "max_ms": 4}
@@ -54,7 +54,7 @@ class Forgiven(unittest.TestCase):
 
 class Moved(unittest.TestCase):
     def test_the_last_one_in_trouble_tells(self):
-        slow = [request(150, 20000), request(500, 1000), request(30100, 30500)]
+        slow = [request(150, 20000), request(500, 1000), request(29900, 30400), request(30100, 30500)]
         seen = verdict(slow=slow, marks=[100, 30000])
         self.assertEqual((seen.moved_ms, seen.longest_ms), (400, 19850))
         self.assertEqual(verdict(slow=[request(110, 250)], marks=[100]).moved_ms, 0)
@@ -80,11 +80,16 @@ class Told(unittest.TestCase):
         # It failed, there was no 503 while nobody was there, and service came too late.
         self.assertEqual(len(shortcomings(late, scene)), 3)
 
+    def test_each_scenario_has_a_title_in_each_plan(self):
+        titles = [scene.told(plan) for scene in SCENES for plan in (FULL, SHORT)]
+        self.assertIn("one of 4 stopped for 20 s", titles)
+        self.assertIn("one of 4 stopped for 6 s", titles)
+
     def test_the_tables_replace_those_before(self):
-        scene = SCENES[0]
+        scene = SCENES[0].told(FULL)
         text = table.section([(scene, "Berth", verdict()), (scene, "HAProxy", verdict())], "about", ["note"])
         once = table.replace_section(f"before {table.BEGIN} old {table.END} after", text)
-        self.assertIn(scene.title, once)
+        self.assertEqual(once.count("killed in turn, 20 times"), 1)
         self.assertNotIn("old", once)
         self.assertEqual(table.replace_section(once, text), once)
         with self.assertRaises(ValueError):

@@ -144,7 +144,8 @@ def moved(failed, record):
     most = 0.0
     for one in failed + [one for one in record.slow if took(one) >= HELD_UP_MS]:
         since = [mark for mark in record.marks if mark <= one["begun_ms"]]
-        if since:
+        # One that was under way when the next thing happened met with that.
+        if since and not any(one["begun_ms"] < mark <= one["ended_ms"] for mark in record.marks):
             most = max(most, one["begun_ms"] - since[-1])
     return most
 
