@@ -157,6 +157,7 @@ class Stage:
 
     def go_on(self, instance):
         """SIGCONT."""
+        self.record.went_on.append(now_ms())
         instance.process.signal(signal.SIGCONT)
 
     def outage(self, seconds):

@@ -15,7 +15,14 @@ HEAD = [
     "p99",
     "longest wait",
 ]
-NOTHING_LEFT = ["nothing left", "503", "other failures", "told after, p99", "longest", "service, once the first is back"]
+NOTHING_LEFT = [
+    "nothing left",
+    "503",
+    "other failures",
+    "told after, p99",
+    "longest",
+    "service, once the first is back",
+]
 
 
 def milliseconds(value):
@@ -79,7 +86,7 @@ def section(results, about, notes):
     for _, _, verdict in results:
         if verdict.first_answer_ms is not None:
             first = milliseconds(verdict.first_answer_ms)
-            parts.append(f"Balancer started while the registry is away: first request answered {first} after its start.")
+            parts.append(f"Balancer started while the registry is away: first answer {first} after the start.")
     return "\n\n".join([*parts, *notes])
 
 

@@ -65,6 +65,12 @@ class Moved(unittest.TestCase):
         self.assertEqual(verdict(notes={"a": ["i0"]}, **more).longest_ms, 4)
         self.assertEqual(verdict(notes={"a": ["i1"]}, **more).longest_ms, 19850)
 
+    def test_a_get_need_not_wait_until_a_stopped_instance_goes_on(self):
+        slow = [request(100, 2100), request(4500, 6000), request(5900, 6100), request(100, 6000, "POST")]
+        seen = verdict(slow=slow, went_on=[5950])
+        self.assertEqual((seen.held, seen.is_harmless), (1, False))
+        self.assertTrue(verdict(slow=slow, went_on=[3000]).is_harmless)
+
     def test_a_post_may_not_be_done_twice(self):
         self.assertEqual(verdict(notes={"a": ["i0", "i1"], "b": ["i0"]}).twice, 1)
 

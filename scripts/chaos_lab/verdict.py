@@ -1,11 +1,13 @@
-"""What a record says: which failures had to be, which must not, and how long anybody was held up. Nothing here measures.
+"""What a record says: which failures had to be, which must not, and how long anybody was held up.
 
-All times are milliseconds since 1970, by the clock that the processes share."""
+Nothing here measures. All times are milliseconds since 1970, by the clock that the processes share."""
 
 import dataclasses
 
 # An answer that took longer was held up by what happened: the instances take 5 ms.
 HELD_UP_MS = 250
+# And one that took so long was not held up by the machine.
+HELD_MS = 1000
 # After all instances were gone and one is back, requests may fail for so long before it counts.
 BACK_WITHIN_MS = 2000
 NOTHING_LEFT_MS = 50
@@ -44,8 +46,9 @@ class Record:
     marks: list = dataclasses.field(default_factory=list)
     deaths: list = dataclasses.field(default_factory=list)
     outages: list = dataclasses.field(default_factory=list)
-    # Instances that were stopped for a while.
+    # Instances that were stopped for a while, and when they went on.
     stopped: set = dataclasses.field(default_factory=set)
+    went_on: list = dataclasses.field(default_factory=list)
     # Times from a start to the first answer.
     first_answers_ms: list = dataclasses.field(default_factory=list)
 
@@ -61,6 +64,8 @@ class Verdict:
     lost: int
     # POSTs that more than one instance got.
     twice: int
+    # GETs that were kept waiting until a stopped instance went on.
+    held: int
     # From an event until the last request began that failed or was held up by it.
     moved_ms: float | None
     p99_ms: float | None
@@ -83,6 +88,11 @@ class Verdict:
         """Requests that failed and must not."""
         return self.failed_get + self.failed_post
 
+    @property
+    def is_harmless(self):
+        """Whether no client came to harm, however long it took: all that a busy machine can prove."""
+        return not (self.failed or self.twice or self.held)
+
 
 def judge(record):
     """The figures of a record."""
@@ -98,6 +108,7 @@ def judge(record):
         failed_post=count(failed, "POST"),
         lost=len(lost),
         twice=sum(len(names) > 1 for names in record.notes.values()),
+        held=sum(is_held(one, record.went_on) for one in record.slow + served),
         moved_ms=None if record.outages or not record.marks else moved(served, record),
         p99_ms=record.sum["all"]["p99_ms"],
         longest_ms=max([record.sum["get"]["max_ms"] or 0, *map(took, waited)]),
@@ -137,6 +148,12 @@ def is_held_by_stopped(one, record):
     """Whether a POST waited for a stopped instance that had got it, and had to."""
     names = record.notes.get(one["id"], [])
     return one["method"] == "POST" and len(names) == 1 and names[0] in record.stopped
+
+
+def is_held(one, went_on):
+    """Whether a GET had to wait until a stopped instance went on."""
+    waited = one["method"] == "GET" and took(one) >= HELD_MS
+    return waited and any(one["begun_ms"] < moment <= one["ended_ms"] for moment in went_on)
 
 
 def moved(failed, record):
@@ -179,6 +196,8 @@ def shortcomings(verdict, scene):
         found.append("no quick refusal")
     if verdict.otherwise:
         found.append(f"{verdict.otherwise:,} times no 503 with nothing left")
+    if verdict.held:
+        found.append(f"{verdict.held:,} GETs waited until the stopped instance went on")
     for value, limit, what in (
         (verdict.service_ms, scene.service_within_ms, "service"),
         (verdict.first_answer_ms, scene.first_answer_within_ms, "first answer"),

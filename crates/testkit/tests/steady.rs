@@ -1,5 +1,5 @@
-//! The clients and instances of `scripts/chaos` tell the truth. `cargo test -p berth-testkit` builds them; a run of this
-//! file alone does not.
+//! The clients and instances of `scripts/chaos` tell the truth. `cargo test -p berth-testkit` builds them; a run of
+//! this file alone does not.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at the first surprise")]
 
 use std::collections::BTreeSet;
@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex};
 use berth_testkit::{Http, Listening, Signal, Wire, binary, eventually};
 use serde_json::Value;
 
-/// What the upstream sends for a request, and whether it keeps the connection. Requests are numbered from 0; of ten, the
-/// first three are POSTs, and the first has a connection of its own.
+/// What the upstream sends for a request, and whether it keeps the connection. Requests are numbered from 0; of ten,
+/// the first three are POSTs, and the first has a connection of its own.
 fn play(number: u64, id: &str, first: bool) -> (String, bool) {
     let ok = |content: &str| format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{content}", content.len());
     match number {

@@ -66,8 +66,8 @@ impl Ask {
         text.into_bytes()
     }
 
-    /// Sends it and reads the answer; whether the connection may be used again. `seen` holds what has come of the answer,
-    /// also when this is given up.
+    /// Sends it and reads the answer; whether the connection may be used again. `seen` holds what has come of the
+    /// answer, also when this is given up.
     pub(crate) async fn put(
         &self,
         stream: &mut TcpStream,

@@ -136,8 +136,8 @@ impl Clients {
         self.tally.borrow_mut().count(&ending);
     }
 
-    /// On the connection that was not used for longest; a new one where it was closed meanwhile. More requests at once than
-    /// there are places get connections that are not kept.
+    /// On the connection that was not used for longest; a new one where it was closed meanwhile. More requests at
+    /// once than there are places get connections that are not kept.
     async fn send_kept(
         &self,
         ask: &Ask,
@@ -158,7 +158,8 @@ impl Clients {
                     place.kept = is_kept.then_some(stream);
                     return Ok(());
                 }
-                // The server may have closed it while the request was under way: clients ask again, if that does no harm.
+                // The server may have closed it while the request was under way: clients ask again, if that does
+                // no harm.
                 Err(trouble) if trouble.is_unanswered && !ask.is_post => *resent = true,
                 Err(trouble) => return Err(trouble),
             }

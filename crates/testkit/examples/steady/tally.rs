@@ -62,7 +62,8 @@ impl Tally {
         self.most_lag = self.most_lag.max(lag);
     }
 
-    /// Counts a request, and tells of it at once if it failed, if it was slow, or if it is the first answer after failures.
+    /// Counts a request, and tells of it at once if it failed, if it was slow, or if it is the first answer after
+    /// failures.
     pub(crate) fn count(&mut self, ending: &Ending) {
         let ended_ms = now_ms();
         let second = self.seconds.entry((ended_ms / 1000.0) as u64).or_default();
