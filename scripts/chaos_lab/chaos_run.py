@@ -170,11 +170,22 @@ def about(options, plan):
     )
 
 
-def write(options, text):
+def has_all(results, plan):
+    """Whether every scenario was played before every proxy."""
+    wanted = {(scene.told(plan), "Berth") for scene in scenes.SCENES}
+    for rival in rivals.RIVALS:
+        wanted |= {(scene.told(plan), rival.title) for scene in scenes.SCENES if scene.has_rivals}
+    return wanted == {(scene, proxy) for scene, proxy, _ in results}
+
+
+def write(options, text, is_complete):
     """Puts the tables into the document."""
     path = options.out
     if not path:
         if options.short or options.only or options.no_peers or options.rate:
+            return
+        if not is_complete:
+            say(f"{DOCUMENT} stays as it is: a scenario is missing")
             return
         path = os.path.join(ROOT, DOCUMENT)
     try:
@@ -214,5 +225,5 @@ def main(script):
         sys.exit(130)
     with contextlib.suppress(BrokenPipeError):
         print(text)
-    write(options, text)
+    write(options, text, is_complete=has_all(results, plan))
     sys.exit(0 if is_good else 1)
