@@ -312,7 +312,8 @@ impl Backends {
             match spot {
                 Spot::Planned(place) => {
                     let Some(planned) = self.planned.get_mut(*place) else { continue };
-                    let next = planned.entries.lay_out(fleet.tier(&planned.group), &planned.live);
+                    let next =
+                        planned.entries.lay_out(fleet.tier(&planned.group), &planned.live, is_replanned);
                     // With the endpoints and the limits of one plan at once: in between nobody is let through.
                     let is_next = !Arc::ptr_eq(&planned.live, &next);
                     if is_replanned || is_next {
@@ -321,7 +322,7 @@ impl Backends {
                     changed |= is_next;
                     planned.live = next;
                 }
-                Spot::Advertised(rule) => changed |= self.lay_out_advertised(fleet, rule),
+                Spot::Advertised(rule) => changed |= self.lay_out_advertised(fleet, rule, is_replanned),
             }
         }
         let roster = &mut self.roster;
@@ -329,7 +330,7 @@ impl Backends {
         changed
     }
 
-    fn lay_out_advertised(&mut self, fleet: &Fleet, rule: &str) -> bool {
+    fn lay_out_advertised(&mut self, fleet: &Fleet, rule: &str, is_replanned: bool) -> bool {
         let Some(advertised) = self.advertised.get_mut(rule) else { return false };
         if advertised.entries.is_empty() {
             self.advertised.remove(rule);
@@ -345,7 +346,7 @@ impl Backends {
             Complaint::Contested { route: rule.to_owned(), services: services.clone() }.tell();
         }
         advertised.contested = contested;
-        let next = advertised.entries.lay_out(fleet.tier(&advertised.group), &advertised.live);
+        let next = advertised.entries.lay_out(fleet.tier(&advertised.group), &advertised.live, is_replanned);
         let before = std::mem::replace(&mut advertised.live, next);
         !Arc::ptr_eq(&before, &advertised.live)
     }

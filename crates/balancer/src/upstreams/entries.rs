@@ -60,8 +60,14 @@ impl Entries {
         self.0.keys().map(|identity| &identity.service).collect()
     }
 
-    /// The backend that follows this one, with whom may be chosen now; the same if nothing has changed.
-    pub(super) fn lay_out(&self, tier: Tier, before: &Arc<LiveBackend>) -> Arc<LiveBackend> {
+    /// The backend that follows this one, with whom may be chosen now. Where all were taken in anew it may be the same:
+    /// then it is.
+    pub(super) fn lay_out(
+        &self,
+        tier: Tier,
+        before: &Arc<LiveBackend>,
+        may_be_same: bool,
+    ) -> Arc<LiveBackend> {
         let chosen = || self.0.values().filter(|entry| tier.takes(entry.class));
         let reserve: Vec<Arc<Endpoint>> = self
             .0
@@ -69,7 +75,7 @@ impl Entries {
             .filter(|entry| tier.spares(entry.class))
             .map(|entry| Arc::clone(&entry.endpoint))
             .collect();
-        if is_same(before, chosen(), &reserve) {
+        if may_be_same && is_same(before, chosen(), &reserve) {
             return Arc::clone(before);
         }
         let eligible: Vec<Eligible> = chosen()

@@ -55,7 +55,7 @@ pub(crate) type Said = (SourceId, Update);
 /// Changes are laid out so often at most, and so much longer than that took is rested after it: whoever changes how
 /// often, it is no burden to the requests.
 const REST: Duration = Duration::from_millis(10);
-const REST_PARTS: u32 = 20;
+const REST_PARTS: u32 = 10;
 
 /// A source that is followed as long as anybody holds this.
 pub(crate) type Followed = Arc<AbortOnDropHandle<()>>;
