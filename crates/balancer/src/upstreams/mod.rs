@@ -176,17 +176,14 @@ impl Upstreams {
         (upstreams, published)
     }
 
-    /// Follows the sources until all of them are gone. `heard` is set when each has spoken, if only to
-    /// say that it is away, and what that comes to is published.
+    /// Runs for ever: servers that are named may have said all that they have to say, and are looked at all the same.
+    /// `heard` is set when each source has spoken, if only to say that it is away, and what that comes to is published.
     pub(crate) async fn run(mut self, mut hears: Hears, heard: watch::Sender<bool>) {
         let clock = self.clock.clone();
         loop {
             let deadline = self.next_deadline();
             tokio::select! {
-                said = hears.said.recv() => {
-                    let Some(said) = said else { return };
-                    self.take_in(said);
-                }
+                Some(said) = hears.said.recv() => self.take_in(said),
                 Some(key) = self.signals.recv() => self.fleet.signalled(clock.now(), key),
                 (order, probed) = self.prober.next() => self.probed(&order, probed),
                 Some(replan) = hears.plans.recv(), if self.replanning.is_free() => {

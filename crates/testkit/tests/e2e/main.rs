@@ -6,6 +6,7 @@ mod clock;
 mod commands;
 mod crash;
 mod curl;
+mod evidence;
 mod limits;
 mod links;
 mod queue;
