@@ -53,10 +53,10 @@ impl Checked {
         }
     }
 
-    /// One that began then has ended.
-    pub(crate) fn end(&mut self, now: Duration, began: Duration, probed: Probed) {
+    /// One that began then has ended. False: it was given up before.
+    pub(crate) fn end(&mut self, now: Duration, began: Duration, probed: Probed) -> bool {
         if self.under_way != Some(began) {
-            return;
+            return false;
         }
         self.under_way = None;
         if matches!(probed, Probed::Answered { is_expected: true, .. }) {
@@ -70,5 +70,6 @@ impl Checked {
                 self.down = Some((now, self.bad));
             }
         }
+        true
     }
 }

@@ -1,17 +1,18 @@
 //! All endpoints of a balancer: takes in what sources, traffic and probes tell, and tells what follows.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use berth_model::{Identity, Instance, Run, Scheme};
+use berth_model::{Identity, Instance, Run};
 use berth_pick::{Chance, Endpoint, Signal};
 
 use crate::Probed;
 use crate::checked::CheckId;
 use crate::failures::LOOK_EVERY;
 use crate::groups::{Group, Members};
+use crate::source::of_the_same_run;
 use crate::sources::{Said, SourceId, Sources, Word};
 use crate::standing::Standing;
 use crate::told::{Turn, Why};
@@ -136,6 +137,7 @@ impl Fleet {
             self.look_at.get_or_insert(now + LOOK_EVERY);
         }
         self.decide(now, &identity, fate);
+        self.make_way(now, &identity);
     }
 
     /// A probe has ended.
@@ -146,20 +148,21 @@ impl Fleet {
         let decides = match order.check {
             None => tracked.life.end(now, order.began, probed),
             Some(id) => {
-                if let Some(place) = &mut tracked.place
-                    && let Some(check) = place.checks.iter_mut().find(|check| check.id == id)
-                {
-                    check.end(now, order.began, probed);
+                let mut checks = tracked.place.iter_mut().flat_map(|place| &mut place.checks);
+                let check = checks.find(|check| check.id == id);
+                let is_awaited = check.is_some_and(|check| check.end(now, order.began, probed));
+                if is_awaited {
+                    tracked.life.note(now, probed);
                 }
-                tracked.life.note(now, probed);
                 // An answer that does not come counts in its own way.
-                probed != Probed::Unanswered
+                is_awaited && probed != Probed::Unanswered
             }
         };
         let was_given_up = tracked.is_given_up();
         let fate = if decides { tracked.probed(now, order.began, probed, away) } else { Fate::Stays };
         self.has_given_up |= tracked.is_given_up() && !was_given_up;
         self.decide(now, &identity, fate);
+        self.make_way(now, &identity);
     }
 
     /// A probe could not be sent, which says nothing about the endpoint.
@@ -305,14 +308,6 @@ impl Fleet {
 
     /// Everybody of the same run, wherever it listens.
     fn of_the_same_run(&self, identity: &Identity) -> impl Iterator<Item = &Identity> {
-        let lowest = Identity {
-            scheme: Scheme::Http,
-            host: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            port: 0,
-            ..identity.clone()
-        };
-        let (service, id, run) = (lowest.service.clone(), lowest.id.clone(), lowest.run);
-        let of_it = move |it: &&Identity| it.service == service && it.id == id && it.run == run;
-        self.endpoints.range(lowest..).map(|(identity, _)| identity).take_while(of_it)
+        of_the_same_run(&self.endpoints, identity)
     }
 }

@@ -1,10 +1,15 @@
 //! What one source says.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use berth_model::{Change, ChangeKind, Identity, Instance, InstanceId, Reason, Run, ServiceName, Snapshot};
+use berth_model::{
+    Change, ChangeKind, Identity, Instance, InstanceId, Reason, Run, Scheme, ServiceName, Snapshot,
+};
+
+use crate::sources::Said;
 
 /// After a registry's new epoch, absence means nothing for so long, or for the lease's length if that is longer:
 /// whoever lives has then registered again.
@@ -30,7 +35,7 @@ pub(crate) struct Source {
     pub(crate) remembered: HashMap<Identity, Arc<Instance>>,
     pub(crate) remembered_epoch: Option<u64>,
     /// Not listed since a new epoch began, and kept until then.
-    pub(crate) held: HashMap<Identity, Held>,
+    pub(crate) held: BTreeMap<Identity, Held>,
     /// Ends that were intended, and when they were told.
     pub(crate) ended: HashMap<RunKey, (Reason, Duration)>,
     /// Where runs were that ended so, or have moved since: a run that is listed again need not be back there.
@@ -50,6 +55,18 @@ pub(crate) fn run_key(identity: &Identity) -> RunKey {
     (identity.service.clone(), identity.id.clone(), identity.run)
 }
 
+/// All of these that are of the same run, wherever it listens.
+pub(crate) fn of_the_same_run<'a, V>(
+    all: &'a BTreeMap<Identity, V>,
+    identity: &Identity,
+) -> impl Iterator<Item = &'a Identity> + use<'a, V> {
+    let host = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let lowest = Identity { scheme: Scheme::Http, host, port: 0, ..identity.clone() };
+    let run = run_key(&lowest);
+    let of_it = move |it: &&Identity| (&it.service, &it.id, &it.run) == (&run.0, &run.1, &run.2);
+    all.range(lowest..).map(|(identity, _)| identity).take_while(of_it)
+}
+
 impl Source {
     pub(crate) fn identities(&self) -> impl Iterator<Item = &Identity> {
         self.listed.keys().chain(self.held.keys()).chain(self.remembered.keys())
@@ -66,6 +83,19 @@ impl Source {
     pub(crate) fn end_of(&self, identity: &Identity) -> Option<Reason> {
         let left = || self.left.get(identity);
         self.ended.get(&run_key(identity)).or_else(left).map(|(reason, _)| *reason)
+    }
+
+    /// Those whose end it has told of and which it lists again by this, with that end's reason.
+    pub(crate) fn reopened_by(&self, said: &Said) -> Vec<(Identity, Reason)> {
+        let listed = match said {
+            _ if self.ended.is_empty() => &[],
+            Said::Snapshot(snapshot) => &snapshot.instances[..],
+            Said::Change(change) if change.kind != ChangeKind::Left => std::slice::from_ref(&change.instance),
+            Said::Change(_) | Said::Away => &[],
+        };
+        let reason = |it: &Identity| self.ended.get(&run_key(it)).map(|(reason, _)| *reason);
+        let with_reason = |it: Identity| reason(&it).map(|reason| (it, reason));
+        listed.iter().map(Instance::identity).filter_map(with_reason).collect()
     }
 
     /// Whether it tells of ends.
@@ -165,7 +195,17 @@ impl Source {
         let identity = change.instance.identity();
         touched.insert(identity.clone());
         match change.kind {
-            ChangeKind::Joined | ChangeKind::Changed => self.list(change.instance),
+            ChangeKind::Joined | ChangeKind::Changed => {
+                self.list(change.instance);
+                // It may have moved since the place was listed that is held for it.
+                let others: Vec<Identity> = of_the_same_run(&self.held, &identity).cloned().collect();
+                for other in others {
+                    self.held.remove(&other);
+                    self.left.insert(other.clone(), (Reason::Replaced, now));
+                    last_words.insert(other.clone(), Gone::Ended(Reason::Replaced));
+                    touched.insert(other);
+                }
+            }
             ChangeKind::Left => {
                 self.listed.remove(&identity);
                 self.held.remove(&identity);

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use berth_model::{Change, Identity, Instance, Snapshot};
+use berth_model::{Change, Identity, Instance, Reason, Snapshot};
 
-use crate::source::{Gone, Source, run_key};
+use crate::source::{Gone, Source, of_the_same_run, run_key};
 
 /// How long an intended end is remembered: as long as registries tell of it.
 const TOMBSTONE_LIFE: Duration = Duration::from_secs(600);
@@ -42,6 +42,8 @@ pub(crate) enum Word {
         is_remembered: bool,
         /// A source that can be reached says so.
         is_current: bool,
+        /// What was said last, where another has listed it.
+        gone: Gone,
     },
     Gone(Gone),
 }
@@ -51,7 +53,7 @@ pub(crate) enum Word {
 pub(crate) struct Sources {
     sources: BTreeMap<SourceId, Source>,
     /// Who lists whom. Each server that is named is a source of its own: there may be thousands.
-    listing: HashMap<Identity, BTreeSet<SourceId>>,
+    listing: BTreeMap<Identity, BTreeSet<SourceId>>,
     /// Those that tell of ends.
     telling_ends: BTreeSet<SourceId>,
     /// The newest source that was dropped or is known: what a later one says is kept for when it is wanted.
@@ -206,6 +208,7 @@ impl Sources {
             return;
         }
         let source = self.sources.entry(id).or_default();
+        let reopened = source.reopened_by(&said);
         let may_hold_more = matches!(said, Said::Snapshot(_));
         match said {
             Said::Snapshot(snapshot) => source.replace(now, snapshot, &mut self.last_words, touched),
@@ -213,15 +216,27 @@ impl Sources {
             Said::Away => source.is_away = true,
         }
         self.note(id, touched);
+        self.leave_others(now, id, reopened);
         if may_hold_more {
             self.plan_holding(id);
         }
         self.plan_sweep(now);
     }
 
+    /// These runs are there again, where this source says: what others list elsewhere is older news.
+    fn leave_others(&mut self, now: Duration, id: SourceId, reopened: Vec<(Identity, Reason)>) {
+        let Some(source) = self.sources.get_mut(&id) else { return };
+        for (identity, reason) in reopened {
+            let there = |it: &&Identity| !source.listed.contains_key(*it);
+            let others: Vec<Identity> =
+                of_the_same_run(&self.listing, &identity).filter(there).cloned().collect();
+            source.left.extend(others.into_iter().map(|other| (other, (reason, now))));
+        }
+    }
+
     /// What all sources come to about an identity.
     pub(crate) fn word_on(&self, identity: &Identity) -> Word {
-        let gone = || Word::Gone(self.last_words.get(identity).copied().unwrap_or(Gone::Absent));
+        let gone = self.last_words.get(identity).copied().unwrap_or(Gone::Absent);
         let mut tellers = self.telling_ends.iter().filter_map(|id| self.sources.get(id));
         if let Some(reason) = tellers.find_map(|source| source.end_of(identity)) {
             return Word::Gone(Gone::Ended(reason));
@@ -237,9 +252,10 @@ impl Sources {
                         draining: listed.draining,
                         is_remembered: remembered,
                         is_current: current,
+                        gone,
                     });
                 }
-                Some(Word::Listed { instance, draining, is_remembered, is_current }) => {
+                Some(Word::Listed { instance, draining, is_remembered, is_current, .. }) => {
                     // Of those that can be heard the first describes it.
                     if current && !*is_current {
                         *instance = Arc::clone(listed);
@@ -251,7 +267,7 @@ impl Sources {
                 Some(Word::Gone(_)) => {}
             }
         }
-        word.unwrap_or_else(gone)
+        word.unwrap_or(Word::Gone(gone))
     }
 
     /// The sources that list an identity.
@@ -275,7 +291,7 @@ impl Sources {
         if self.held_until.is_some_and(|at| at <= now) {
             let mut let_go = Vec::new();
             for (id, source) in self.sources.iter_mut().filter(|(_, source)| !source.held.is_empty()) {
-                let over = source.held.extract_if(|_, held| held.until <= now);
+                let over = source.held.extract_if(.., |_, held| held.until <= now);
                 let_go.push((*id, over.map(|(identity, _)| identity).collect::<BTreeSet<_>>()));
             }
             self.held_until = self.sources.values().filter_map(Source::held_until).min();

@@ -97,11 +97,13 @@ impl Tracked {
     /// The sources' word has changed, or was said again. Rows 1, 2, 5, 7, 8 and 10.
     pub(crate) fn hear(&mut self, now: Duration, word: Word) -> Fate {
         match word {
-            Word::Listed { instance, draining, is_remembered, is_current } => {
+            Word::Listed { instance, draining, is_remembered, is_current, gone } => {
                 (self.instance, self.draining) = (instance, draining);
                 match self.standing {
-                    Standing::RefusedUnseen if !is_current => {}
                     Standing::Remembered { .. } if is_remembered => {}
+                    // A memory does not speak against the registry that listed it and does not now.
+                    _ if is_remembered => return self.lose(now, gone),
+                    Standing::RefusedUnseen if !is_current => {}
                     _ => self.standing = Standing::Listed,
                 }
                 Fate::Stays
