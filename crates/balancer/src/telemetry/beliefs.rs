@@ -11,7 +11,7 @@ use super::metrics::counters;
 use crate::upstreams::Evidence;
 
 pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, evidence: &Evidence) -> fmt::Result {
-    let states = "Endpoints by what is believed of them";
+    let states = "Instances by what is believed of them, whether or not a backend wants them";
     let mut family = encoder.encode_descriptor("endpoint_states", states, None, MetricType::Gauge)?;
     for (state, count) in evidence.states() {
         ConstGauge::new(count).encode(family.encode_family(&[("state", state.as_str())])?)?;

@@ -15,7 +15,7 @@ use super::entries::{Entries, Entry};
 use super::published::{About, Lasting, LiveBackend};
 use super::succession::{about, follow, heirs, nobody};
 use super::wishes::{Spot, Wanted, Wishes};
-use crate::routing::{Backend, Capacity, Choosing, Health};
+use crate::routing::{Backend, Capacity, Choosing, Health, ProbeKind};
 
 /// The backends of one plan, and those of the routes that instances advertise.
 #[derive(Debug)]
@@ -64,8 +64,22 @@ struct Advertised {
 #[derive(Debug)]
 struct Known {
     instance: Arc<Instance>,
+    /// Of a server that is named: by whom.
+    sources: Vec<SourceId>,
+    /// None yet under a plan that is new.
     spots: Vec<Spot>,
     complaints: BTreeSet<Complaint>,
+}
+
+/// What became of somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Updated {
+    /// It is wanted as it was, or not as it was not.
+    Stays,
+    /// It is wanted from now on.
+    Joined,
+    /// It was wanted, and is gone or not wanted any more.
+    Left,
 }
 
 /// The checks of all plans, each with its number.
@@ -183,50 +197,45 @@ impl Backends {
     }
 
     /// Takes in what is believed of somebody now. An endpoint that is new joins at this time; those that were there when
-    /// it began have none. True if it is gone and was wanted.
+    /// it began have none.
     pub(super) fn update(
         &mut self,
         fleet: &mut Fleet,
         now: Duration,
         identity: &Identity,
         joined_ms: Option<u64>,
-    ) -> bool {
+    ) -> Updated {
         let Some(member) = fleet.member(identity) else { return self.remove(identity) };
-        let known = self.known.get(identity).filter(|known| !known.spots.is_empty());
-        if known.is_some_and(|known| {
-            Arc::ptr_eq(&known.instance, member.instance) || *known.instance == **member.instance
-        }) {
-            self.classify(fleet, identity);
-            return false;
-        }
         let instance = Arc::clone(member.instance);
         let sources: Vec<SourceId> = match instance.run {
             Run::STATIC => fleet.listing(identity).collect(),
             _ => Vec::new(),
         };
+        let known = self.known.get(identity).filter(|known| !known.spots.is_empty());
+        if known.is_some_and(|known| known.sources == sources && *known.instance == *instance) {
+            self.classify(fleet, identity);
+            return Updated::Stays;
+        }
         let mut complaints = BTreeSet::new();
         let (wanted, rules) = self.wishes.on(&instance, &sources, &mut complaints);
-        let told = self.known.get(identity).map(|known| &known.complaints);
+        let known = self.known.remove(identity);
+        let told = known.as_ref().map(|known| &known.complaints);
         complaints.iter().filter(|it| told.is_none_or(|told| !told.contains(it))).for_each(Complaint::tell);
         let spots: Vec<Spot> = wanted.iter().map(|it| it.spot.clone()).collect();
-        let before = self.known.remove(identity).map(|known| known.spots).unwrap_or_default();
+        let before = known.as_ref().map_or(&[][..], |known| &known.spots);
         for left in before.iter().filter(|spot| !spots.contains(spot)) {
             self.leave(identity, left);
         }
         if wanted.is_empty() {
-            let endpoint = (!before.is_empty()).then(|| self.roster.endpoint(identity, None, None));
-            if let Some(endpoint) = endpoint {
+            if known.is_some() {
+                let endpoint = self.roster.endpoint(identity, None, None);
                 fleet.place(now, identity, &endpoint, Vec::new());
                 self.leaving.push(identity.clone());
             }
-            return !before.is_empty();
+            return if known.is_some() { Updated::Left } else { Updated::Stays };
         }
         rules.into_iter().for_each(|rule| self.advertise(rule));
-        let server = sources.first().and_then(|source| self.plan().servers.get(source)?.authority());
-        let endpoint = self.roster.endpoint(identity, server.as_deref(), joined_ms);
-        if identity.scheme == Scheme::Https {
-            self.plan().general.tls.prepare();
-        }
+        let endpoint = self.endpoint_of(identity, &sources, joined_ms);
         let memberships = spots.iter().filter_map(|spot| self.membership(spot)).collect();
         fleet.place(now, identity, &endpoint, memberships);
         for (Wanted { spot, weight, public }, class) in wanted.into_iter().zip(fleet.classes(identity)) {
@@ -235,8 +244,28 @@ impl Backends {
                 self.stale.insert(spot);
             }
         }
-        self.known.insert(identity.clone(), Known { instance, spots, complaints });
-        false
+        self.known.insert(identity.clone(), Known { instance, sources, spots, complaints });
+        if known.is_some() { Updated::Stays } else { Updated::Joined }
+    }
+
+    fn endpoint_of(
+        &mut self,
+        identity: &Identity,
+        sources: &[SourceId],
+        joined_ms: Option<u64>,
+    ) -> Arc<Endpoint> {
+        if identity.scheme == Scheme::Https {
+            self.plan().general.tls.prepare();
+        }
+        let server = sources.first().and_then(|source| self.plan().servers.get(source)?.authority());
+        self.roster.endpoint(identity, server.as_deref(), joined_ms)
+    }
+
+    /// Whether a backend has nobody to serve although somebody may be about to.
+    pub(super) fn awaits_somebody(&self) -> bool {
+        let advertised = self.advertised.values().map(|it| (&it.entries, &it.live));
+        let mut all = self.planned.iter().map(|it| (&it.entries, &it.live)).chain(advertised);
+        all.any(|(entries, live)| !entries.is_empty() && live.set.is_empty())
     }
 
     /// Whether something has changed since the sets were laid out.
@@ -258,13 +287,13 @@ impl Backends {
         }
     }
 
-    fn remove(&mut self, identity: &Identity) -> bool {
-        let Some(known) = self.known.remove(identity) else { return false };
+    fn remove(&mut self, identity: &Identity) -> Updated {
+        let Some(known) = self.known.remove(identity) else { return Updated::Stays };
         for spot in known.spots {
             self.leave(identity, &spot);
         }
         self.leaving.push(identity.clone());
-        true
+        Updated::Left
     }
 
     fn leave(&mut self, identity: &Identity, spot: &Spot) {
@@ -379,10 +408,12 @@ impl Backends {
             return Arc::clone(health);
         }
         let spots = self.known.get(endpoint.identity()).map_or(&[][..], |known| &known.spots);
-        let asked_for = spots.iter().find_map(|spot| {
+        let asked_for = spots.iter().filter_map(|spot| {
             let Spot::Planned(place) = spot else { return None };
             self.checks.health(self.planned.get(*place)?.check?.0)
         });
+        // An answer says more than a connection.
+        let asked_for = asked_for.min_by_key(|health| health.probe == ProbeKind::Connect);
         asked_for.cloned().unwrap_or_default()
     }
 

@@ -36,10 +36,11 @@ use tracing::info;
 
 use crate::routing::{Policy, ProxySettings, Routes, Routing, StepTimeouts, Upstream};
 
-use backends::Backends;
+use backends::{Backends, Updated};
 pub(crate) use berth_fleet::SourceId;
 pub(crate) use evidence::Evidence;
 use memory::Memory;
+use news::News;
 pub(crate) use places::TurnedAway;
 pub(crate) use prober::MOST_PROBES;
 use prober::Prober;
@@ -52,10 +53,15 @@ pub(crate) use sticky::StickyCookie;
 /// What a source said.
 pub(crate) type Said = (SourceId, Update);
 
-/// Changes are laid out so often at most, and so much longer than that took is rested after it: whoever changes how
-/// often, it is no burden to the requests.
+/// Changes are laid out so often at most, and so much longer than that took is rested after it, up to this: whoever
+/// changes how often, it is no burden to the requests.
 const REST: Duration = Duration::from_millis(10);
 const REST_PARTS: u32 = 10;
+const LONGEST_REST: Duration = Duration::from_millis(100);
+
+/// How long a start waits for registries that say nothing, where another has listed somebody; and for remembered
+/// endpoints of backends that have nobody else.
+const START_PATIENCE: Duration = Duration::from_millis(150);
 
 /// A source that is followed as long as anybody holds this.
 pub(crate) type Followed = Arc<AbortOnDropHandle<()>>;
@@ -131,6 +137,9 @@ pub(crate) struct Upstreams {
     warned: bool,
     /// Whether all sources have spoken once.
     is_settled: bool,
+    /// Whether the start need not wait any longer, and when it does not in any case where somebody serves.
+    is_ready: bool,
+    ready_by: Duration,
 }
 
 /// The first snapshot: all routes, and nobody behind them yet.
@@ -172,6 +181,8 @@ impl Upstreams {
             rest_until: Instant::now(),
             warned: false,
             is_settled: false,
+            is_ready: false,
+            ready_by: now + START_PATIENCE,
         };
         (upstreams, published)
     }
@@ -244,7 +255,8 @@ impl Upstreams {
         let memory = self.memory.as_ref().and_then(Memory::next_deadline);
         // As long as there is no room for probes, one that ends comes first.
         let fleet = self.fleet.next_deadline().filter(|_| self.prober.room() > 0);
-        self.replanning.deadline().into_iter().chain(memory).chain(fleet).min()
+        let ready = (!self.is_ready && self.clock.now() < self.ready_by).then_some(self.ready_by);
+        self.replanning.deadline().into_iter().chain(memory).chain(fleet).chain(ready).min()
     }
 
     /// Does what is due, and publishes what has changed.
@@ -256,14 +268,14 @@ impl Upstreams {
         for order in self.fleet.due(now, self.prober.room()) {
             let health = self.backends.health(&order.endpoint, order.check);
             let tls = self.backends.plan().general.tls.clone();
-            self.prober.send(order, health, tls);
+            self.prober.send(order, health, tls, self.clock.clone());
         }
         self.take_changes(now);
         if adopted.is_some() || (self.is_pending && Instant::now() >= self.rest_until) {
             let begun = Instant::now();
             self.publish(adopted.is_some());
             self.is_pending = false;
-            self.rest_until = begun + REST.max(begun.elapsed() * REST_PARTS);
+            self.rest_until = begun + (begun.elapsed() * REST_PARTS).clamp(REST, LONGEST_REST);
         }
         if self.fleet.take_given_up() {
             self.published.note_given_up();
@@ -293,43 +305,52 @@ impl Upstreams {
         }
     }
 
-    /// Whether all that can be known at the start is known: all sources have spoken or, where no registry answers,
-    /// somebody serves who was remembered.
+    /// Whether all that can be known at the start is known, which stays so: all sources have spoken or, if a registry says
+    /// nothing, another has listed somebody, or somebody serves who was remembered.
     fn is_ready(&mut self) -> bool {
-        self.is_settled |= self.backends.plan().sources.keys().all(|source| self.heard.contains(source));
+        if self.is_ready {
+            return true;
+        }
+        let plan = self.backends.plan();
+        self.is_settled |= plan.sources.keys().all(|source| self.heard.contains(source));
         let is_undecided = self.memory.as_ref().is_some_and(Memory::is_undecided);
-        let serves = || self.published.current().backends.iter().any(|backend| !backend.set.is_empty());
-        let awaits_answers = self.fleet.are_registries_away() && self.memory.is_some() && !serves();
-        let awaits_answers = awaits_answers && self.fleet.identities().next().is_some();
-        let no_registry = self.fleet.are_registries_away() && !is_undecided && serves();
-        (self.is_settled && !is_undecided && !awaits_answers) || no_registry
+        let serves = self.published.current().serving().next().is_some();
+        let is_over = self.clock.now() >= self.ready_by;
+        let is_remembering = self.memory.is_some() && self.fleet.are_registries_away();
+        self.is_ready = !is_undecided
+            && match is_remembering {
+                true if self.fleet.identities().next().is_none() => self.is_settled,
+                true => serves && (is_over || !self.backends.awaits_somebody()),
+                false => self.is_settled || (serves && is_over),
+            };
+        self.is_ready
     }
 
     /// Takes in whatever is believed otherwise by now.
     fn take_changes(&mut self, now: Duration) {
-        let mut left = BTreeSet::new();
+        let mut news = News::default();
         loop {
             let changed = self.fleet.take_changed();
             if changed.is_empty() {
                 break;
             }
-            left.extend(self.update(now, changed.iter()));
+            self.update(now, changed.iter(), &mut news);
         }
-        self.tell_turns(&left);
+        self.tell(&news);
     }
 
-    /// Takes in what is believed of these. Returns those who were wanted and are not there any more.
-    fn update<'i>(&mut self, now: Duration, changed: impl Iterator<Item = &'i Identity>) -> Vec<Identity> {
+    /// Takes in what is believed of these.
+    fn update<'i>(&mut self, now: Duration, changed: impl Iterator<Item = &'i Identity>, news: &mut News) {
         // Whoever is there from the beginning has a full share at once.
         let joined_ms = self.is_settled.then(|| self.published.now_ms());
-        let mut left = Vec::new();
         for identity in changed {
-            if self.backends.update(&mut self.fleet, now, identity, joined_ms) {
-                left.push(identity.clone());
+            match self.backends.update(&mut self.fleet, now, identity, joined_ms) {
+                Updated::Stays => {}
+                Updated::Joined => news.joined.push(identity.clone()),
+                Updated::Left => news.left.push(identity.clone()),
             }
         }
         self.is_pending |= self.backends.is_stale();
-        left
     }
 
     fn publish(&mut self, replanned: bool) {

@@ -1,8 +1,9 @@
 //! The probes that are under way.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use berth_daemon::RunningClock;
 use berth_fleet::{Order, Probed};
 use tokio::task::JoinSet;
 
@@ -13,7 +14,7 @@ use crate::tls::UpstreamTls;
 /// Probes at once. Each has a file open.
 pub(crate) const MOST_PROBES: usize = 64;
 
-/// How long an answer to a probe may take, where the operator says nothing else.
+/// How long an answer to a probe may take; to a check as long as the operator says.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The probes that are under way.
@@ -28,11 +29,16 @@ impl Prober {
         MOST_PROBES.saturating_sub(self.probes.len())
     }
 
-    pub(super) fn send(&mut self, order: Order, health: Arc<Health>, tls: UpstreamTls) {
-        let timeout = health.check.map_or(TIMEOUT, |check| check.timeout);
+    pub(super) fn send(&mut self, order: Order, health: Arc<Health>, tls: UpstreamTls, clock: RunningClock) {
+        let asked = health.check.map_or(TIMEOUT, |check| check.timeout);
+        let timeout = if order.check.is_some() { asked } else { asked.min(TIMEOUT) };
         self.probes.spawn(async move {
+            let (begun, began) = (Instant::now(), clock.now());
             let probed = probe(&order.endpoint, &health.probe, timeout, &tls).await;
-            (order, probed)
+            let is_late = probed == Some(Probed::Unanswered) && begun.elapsed() >= timeout;
+            // If this process stood still meanwhile, nobody had the time.
+            let stood_still = is_late && clock.now().saturating_sub(began) < timeout * 3 / 4;
+            (order, probed.filter(|_| !stood_still))
         });
     }
 

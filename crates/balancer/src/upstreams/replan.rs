@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tracing::warn;
 
+use super::news::News;
 use super::{Adopted, Followed, Replan, SourceId, Upstreams};
 
 /// How long a new plan waits for sources that are new with it, so that no backend seems empty.
@@ -76,7 +77,9 @@ impl Upstreams {
         }
         self.backends.follow(plan);
         let everybody: Vec<_> = self.fleet.identities().cloned().collect();
-        self.update(now, everybody.iter());
+        let mut news = News::default();
+        self.update(now, everybody.iter(), &mut news);
+        self.tell(&news);
         Some((told, names))
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use berth_fleet::{Probed, State};
+use berth_fleet::{Class, Probed, State};
 use berth_model::{Identity, Scheme};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -28,6 +28,8 @@ pub(crate) struct ShownEndpoint {
     scheme: Scheme,
     /// The backends that it is in, by name.
     backends: Vec<String>,
+    /// Those of them in which it is ejected: by a check of their own, or in all of them.
+    ejected_in: Vec<String>,
     /// `confirmed`, `unconfirmed`, `ejected` or `draining`.
     state: &'static str,
     /// Why, in a word.
@@ -84,6 +86,9 @@ impl Upstreams {
     fn show_one(&self, identity: &Identity, wall: Wall) -> Option<ShownEndpoint> {
         let view = self.fleet.view(identity)?;
         let endpoint = self.backends.endpoint(identity)?;
+        let backends = self.backends.backends_of(identity);
+        let classes = backends.iter().zip(self.fleet.classes(identity));
+        let ejected_in = classes.filter(|(_, class)| **class == Class::Ejected);
         let last_probe = view.last_probe.map(|(at, probed)| ShownProbe {
             at: wall.at(at),
             outcome: outcome(probed),
@@ -95,7 +100,8 @@ impl Upstreams {
             run: identity.run.to_string(),
             address: identity.address().to_string(),
             scheme: identity.scheme,
-            backends: self.backends.backends_of(identity).into_iter().map(str::to_owned).collect(),
+            ejected_in: ejected_in.map(|(name, _)| (*name).to_owned()).collect(),
+            backends: backends.into_iter().map(str::to_owned).collect(),
             state: State::as_str(view.state),
             reason: view.why.as_str(),
             because: view.why.to_string(),

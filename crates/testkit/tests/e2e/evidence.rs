@@ -153,6 +153,23 @@ fn checks_take_out_who_does_not_answer_as_expected() {
 }
 
 #[test]
+fn a_server_that_two_backends_name_differently_is_in_both() {
+    let server = Process::start("server", &[]);
+    let port = server.address().port();
+    // The address is known at once; the name has to be looked up and is known later.
+    let file = File::with(&format!(
+        "routes:\n  - path: /a/*\n    servers: [\"http://localhost:{port}\"]\n  - path: /b/*\n    servers: \
+         [\"http://127.0.0.1:{port}\"]\n"
+    ));
+    let balancer = file.balancer();
+    for path in ["/a/x", "/b/x"] {
+        eventually(&format!("{path} is served"), || {
+            (Http::once(balancer.address, path).status == 200).then_some(())
+        });
+    }
+}
+
+#[test]
 fn a_start_while_no_registry_answers() {
     let port = free_port();
     let registry_address = format!("localhost:{port}");
