@@ -215,8 +215,8 @@ impl Sources {
             Said::Change(change) => source.change(now, change, &mut self.last_words, touched),
             Said::Away => source.is_away = true,
         }
-        self.note(id, touched);
         self.leave_others(now, id, reopened);
+        self.note(id, touched);
         if may_hold_more {
             self.plan_holding(id);
         }

@@ -4,7 +4,7 @@ use berth_fleet::{Class, Said, State, Why};
 use berth_model::Reason;
 use berth_pick::Signal;
 
-use super::site::{Site, There, after, ended, instance, joined, snapshot};
+use super::site::{Site, There, after, ended, instance, joined, left, snapshot};
 
 /// A start while the one registry is away, which listed these in its epoch 1.
 fn started(runs: &[(&str, u64)]) -> Site {
@@ -99,6 +99,21 @@ fn a_registry_that_tells_of_their_end_is_obeyed() {
     let ends = vec![ended(&instance("a", 1), Reason::Replaced), ended(&instance("b", 2), Reason::Removed)];
     site.say(0, snapshot(2, &[], ends));
     assert_eq!(site.names(), "");
+}
+
+#[test]
+fn a_memory_does_not_speak_against_a_registry() {
+    let site = |reason| {
+        let mut site = Site::new(&[0, 1]);
+        site.say(1, snapshot(5, &[instance("a", 1), instance("b", 2)], vec![]));
+        site.remember(0, Some(1), &[instance("a", 1)]);
+        assert_eq!(site.names(), "a b");
+        site.say(1, left(instance("a", 1), reason));
+        site
+    };
+    assert_eq!(site(Reason::Expired).names(), "a? b");
+    assert_eq!(site(Reason::Crashed).names(), "a! b");
+    assert_eq!(site(Reason::Removed).names(), "b");
 }
 
 #[test]

@@ -93,6 +93,17 @@ fn row_3_an_earlier_run_or_another_port_is_no_reason_to_go() {
 }
 
 #[test]
+fn row_3_whoever_refused_with_all_registries_away_makes_way_as_well() {
+    let later = Instance { port: 1, ..instance("c", 3) };
+    let mut site = Site::of(&[instance("a", 1), later]);
+    site.say(0, Said::Away);
+    site.meet("a", Signal::Refused);
+    assert_eq!((site.names().as_str(), site.why_gone("a")), ("c", Some(Why::LaterRun)));
+    site.say(0, snapshot(1, &[instance("a", 1)], vec![]));
+    assert!(site.has("a"), "a registry lists it that can be asked");
+}
+
+#[test]
 fn row_4_refused_and_listed_it_is_out_until_two_probes_are_answered() {
     let mut site = two_instances();
     site.there(1, There::Refuses);

@@ -165,6 +165,25 @@ fn a_place_that_was_left_is_not_taken_up_again_by_older_news() {
 }
 
 #[test]
+fn a_run_that_comes_back_elsewhere_is_nowhere_else() {
+    let (old, moved) = (instance("a", 1), Instance { port: 9, ..instance("a", 1) });
+    let old_only = std::slice::from_ref(&old);
+    let ports = |site: &Site| site.fleet.identities().map(|it| it.port).collect::<Vec<_>>();
+    // Its old place was held for it after a new epoch.
+    let mut site = Site::of(old_only);
+    site.say(0, snapshot(2, &[], vec![]));
+    assert_eq!(ports(&site), [1]);
+    site.say(0, joined(moved.clone()));
+    assert_eq!((ports(&site), site.why_gone("a")), (vec![9], Some(Why::Ended(Reason::Replaced))));
+    // Its end was told, and another registry has not heard of it.
+    let mut site = Site::two(&[], old_only);
+    site.say(0, snapshot(1, &[], vec![ended(&old, Reason::Removed)]));
+    site.say(0, joined(moved));
+    site.say(1, changed(old.clone()));
+    assert_eq!(ports(&site), [9]);
+}
+
+#[test]
 fn absence_within_an_epoch_is_an_opinion() {
     let mut site = Site::two(&[instance("a", 1), instance("b", 2)], &[instance("b", 2)]);
     site.say(0, snapshot(1, &[], vec![]));

@@ -133,8 +133,10 @@ impl Walk {
         }
         let facts = self.facts.remove(identity).unwrap();
         // Whoever comes back is asked anew.
-        let key = self.keys.get(identity);
-        self.began.retain(|(it, _), _| Some(it) != key);
+        let key = self.keys.get(identity).copied();
+        self.began.retain(|(it, _), _| Some(*it) != key);
+        // What was met before is forgotten with it.
+        self.refused.retain(|it| Some(*it) != key);
         let is_placed = self.placed.remove(identity).is_some_and(|it| !it.is_empty());
         let word = self.heard.word(identity);
         let is_right = match turn.why {

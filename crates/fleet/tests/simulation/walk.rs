@@ -50,7 +50,7 @@ pub(crate) struct Walk {
     /// Signals that were raised and not yet taken.
     raised: Vec<(u64, Identity)>,
     /// Those of them that are refusals.
-    refused: BTreeSet<u64>,
+    pub(crate) refused: BTreeSet<u64>,
     /// Those that a registry lists which is away, and whose address a later run has.
     pub(crate) made_way: BTreeSet<Identity>,
     events: u64,
