@@ -233,6 +233,8 @@ fn a_long_lease_has_as_long_to_come_back() {
     let short = Instance { ttl_s: Ttl::try_from(2.0).unwrap(), ..instance("b", 2) };
     let mut site = Site::of(&[long, short]);
     site.say(0, snapshot(2, &[], vec![]));
+    site.wait_until(after(14));
+    assert_eq!(site.names(), "a b");
     site.wait_until(after(15));
     assert_eq!(site.names(), "a b?");
     site.wait_until(after(59));
