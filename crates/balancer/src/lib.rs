@@ -23,8 +23,9 @@ use berth_daemon::{RunningClock, Shutdown};
 use berth_web::{Access, Token};
 use thiserror::Error;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 pub use berth_http1::Limits;
@@ -52,6 +53,9 @@ pub const OTHER_FILES: usize = 64 + MOST_PROBES;
 
 /// How long the last lines of the access log may take.
 const LOG_WAIT: Duration = Duration::from_secs(1);
+
+/// How long it may take to write down what was heard last.
+const STATE_WAIT: Duration = Duration::from_secs(1);
 
 /// Why a balancer cannot run.
 #[derive(Debug, Error)]
@@ -149,7 +153,7 @@ pub async fn run(
 ) -> Result<(), StartError> {
     let log = AccessLog::open(&settings.access_log, settings.access_format)
         .map_err(|error| StartError::AccessLog(settings.access_log.clone(), error))?;
-    let Following { published, sources, plans, asks, mut heard } = follow(&settings);
+    let Following { published, sources, plans, asks, mut heard, ending, upstreams } = follow(&settings);
     let cells: Vec<Arc<Cells>> = bound.listeners.iter().map(|_| Arc::default()).collect();
     let (listeners, next_listeners): (Vec<_>, Vec<_>) =
         bound.listeners.iter().map(|_| mpsc::unbounded_channel()).unzip();
@@ -183,6 +187,12 @@ pub async fn run(
             () = tokio::time::sleep(LOG_WAIT) => warn!("the access log takes no more, its last lines are lost"),
         }
     }
+    ending.cancel();
+    tokio::select! {
+        _ = upstreams => {}
+        () = shutdown.forced.cancelled() => {}
+        () = tokio::time::sleep(STATE_WAIT) => warn!("the state file cannot be written, the last changes are not in it"),
+    }
     if let Some(admin) = admin {
         admin.graceful.cancel();
         admin.forced.cancel();
@@ -201,6 +211,9 @@ struct Following {
     plans: mpsc::Sender<Replan>,
     asks: mpsc::Sender<oneshot::Sender<Shown>>,
     heard: watch::Receiver<bool>,
+    /// Ends the task that owns the list of endpoints.
+    ending: CancellationToken,
+    upstreams: JoinHandle<()>,
 }
 
 /// Begins to follow the sources.
@@ -214,11 +227,11 @@ fn follow(settings: &Settings) -> Following {
     let (asks, asked) = mpsc::channel(1);
     let mut sources = Sources::new(said, settings.token.clone());
     let plan = sources.follow(settings);
-    let state = settings.state.path();
-    let (upstreams, published) = Upstreams::new(plan, state, clock, fastrand::u64(..));
-    let hears = Hears { said: waiting, plans: next_plans, asked };
-    tokio::spawn(upstreams.run(hears, heard));
-    Following { published, sources, plans, asks, heard: is_heard }
+    let (upstreams, published) = Upstreams::new(plan, clock, fastrand::u64(..));
+    let ending = CancellationToken::new();
+    let hears = Hears { said: waiting, plans: next_plans, asked, ending: ending.clone() };
+    let upstreams = tokio::spawn(upstreams.run(hears, heard));
+    Following { published, sources, plans, asks, heard: is_heard, ending, upstreams }
 }
 
 fn serve_admin(

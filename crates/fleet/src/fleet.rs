@@ -88,9 +88,14 @@ impl Fleet {
         self.hear(now, &touched);
     }
 
-    /// What a source lists, with its epoch, to be remembered; none if it is not known.
-    pub fn list_of(&self, source: SourceId) -> Option<(Option<u64>, Vec<Arc<Instance>>)> {
+    /// What a source lists, with its epoch, to be remembered; none if it has not said anything since the start.
+    pub fn list_of(&self, source: SourceId) -> Option<(u64, Vec<Arc<Instance>>)> {
         self.sources.list_of(source)
+    }
+
+    /// Whether any source tells of an end of this run, or of its leaving this place, that was intended.
+    pub fn has_ended(&self, identity: &Identity) -> bool {
+        self.sources.has_ended(identity)
     }
 
     /// Takes in what a source says.

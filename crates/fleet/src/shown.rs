@@ -36,6 +36,11 @@ impl Fleet {
         self.sources.are_away(&self.registries)
     }
 
+    /// Whether this source can be reached and has said whom it lists.
+    pub fn is_heard(&self, source: SourceId) -> bool {
+        !self.sources.are_away(&BTreeSet::from([source]))
+    }
+
     /// The sources that list it.
     pub fn listing(&self, identity: &Identity) -> impl Iterator<Item = SourceId> {
         self.sources.listing(identity)

@@ -132,6 +132,12 @@ impl Sources {
         !sources.iter().any(here)
     }
 
+    /// Whether any source tells of an end of this run, or of its leaving this place, that was intended.
+    pub(crate) fn has_ended(&self, identity: &Identity) -> bool {
+        let mut tellers = self.telling_ends.iter().filter_map(|id| self.sources.get(id));
+        tellers.any(|source| source.end_of(identity).is_some())
+    }
+
     /// Takes in what a source listed before the start, unless it has said something since.
     pub(crate) fn remember(
         &mut self,
@@ -150,11 +156,10 @@ impl Sources {
     }
 
     /// What a registry lists, with its epoch, to be remembered.
-    pub(crate) fn list_of(&self, source: SourceId) -> Option<(Option<u64>, Vec<Arc<Instance>>)> {
+    pub(crate) fn list_of(&self, source: SourceId) -> Option<(u64, Vec<Arc<Instance>>)> {
         let source = self.sources.get(&source)?;
-        let listed = if source.epoch.is_some() { &source.listed } else { &source.remembered };
         let held = source.held.values().map(|held| &held.instance);
-        Some((source.epoch.or(source.remembered_epoch), listed.values().chain(held).cloned().collect()))
+        Some((source.epoch?, source.listed.values().chain(held).cloned().collect()))
     }
 
     /// Forgets a registry in whose place others are followed, which have lists by now. If it is none of them, or

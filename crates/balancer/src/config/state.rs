@@ -12,8 +12,8 @@ pub enum StatePlace {
     None,
     /// In the file that was asked for.
     Asked(PathBuf),
-    /// In the usual file, which no other balancer of this user has.
-    Usual(PathBuf),
+    /// In the usual file, which no other balancer of this user has; nowhere without a registry, or a folder for it.
+    Usual(Option<PathBuf>),
 }
 
 impl StatePlace {
@@ -30,12 +30,13 @@ impl StatePlace {
     pub fn path(&self) -> Option<&Path> {
         match self {
             StatePlace::None => None,
-            StatePlace::Asked(path) | StatePlace::Usual(path) => Some(path),
+            StatePlace::Asked(path) => Some(path),
+            StatePlace::Usual(path) => path.as_deref(),
         }
     }
 
     /// Whether a balancer that runs has to be started anew for another one. Where the usual file is follows from other
-    /// settings.
+    /// settings, and it follows a reload.
     pub(crate) fn differs_from(&self, other: &Self) -> bool {
         self != other && !matches!((self, other), (StatePlace::Usual(_), StatePlace::Usual(_)))
     }
@@ -49,14 +50,9 @@ pub(super) fn usual(
     registries: &[RegistryAddress],
     routing: &Routing,
 ) -> StatePlace {
-    match home {
-        // Without a registry there is nothing to remember.
-        Some(home) if !registries.is_empty() => {
-            let name = name(listen, registries, routing);
-            StatePlace::Usual(home.join(format!("{name:016x}.json")))
-        }
-        _ => StatePlace::None,
-    }
+    // Without a registry there is nothing to remember.
+    let home = home.filter(|_| !registries.is_empty());
+    StatePlace::Usual(home.map(|home| home.join(format!("{:016x}.json", name(listen, registries, routing)))))
 }
 
 fn name(listen: Listen, registries: &[RegistryAddress], routing: &Routing) -> u64 {

@@ -6,6 +6,7 @@ mod fixed;
 mod registry;
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::sync::{Arc, Weak};
 
 use berth_client::RegistryAddress;
@@ -52,6 +53,7 @@ impl Sources {
             servers: BTreeMap::new(),
             registries: BTreeMap::new(),
             sources: BTreeMap::new(),
+            state: settings.state.path().map(Path::to_owned),
         };
         for address in &settings.registries {
             let source = Source::Registry { address: address.clone(), service: service.cloned() };

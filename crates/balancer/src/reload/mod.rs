@@ -170,6 +170,7 @@ impl Running {
         }
         // It follows from the clients' limit, which stays.
         next.proxy.most_pending = self.settings.proxy.most_pending;
+        next.keep_from(&self.settings);
         let bound = self.bind(&next)?;
         let plan = self.sources.follow(&next);
         let (told, tells) = oneshot::channel();
@@ -189,7 +190,6 @@ impl Running {
         let workers = tokio::time::timeout(PATIENCE, self.workers_follow(generation, taking));
         let late = workers.await.is_err();
         let Difference { changed, needs_restart } = difference;
-        next.keep_from(&self.settings);
         self.settings = next;
         Ok(Report { generation, changed, needs_restart, silent, late })
     }
@@ -224,7 +224,9 @@ impl Settings {
         self.token.clone_from(&running.token);
         self.threads = running.threads;
         self.most_connections = running.most_connections;
-        self.state.clone_from(&running.state);
+        if self.state.differs_from(&running.state) {
+            self.state.clone_from(&running.state);
+        }
         self.access_log.clone_from(&running.access_log);
         self.access_format = running.access_format;
         self.log_format = running.log_format;

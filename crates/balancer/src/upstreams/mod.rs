@@ -22,7 +22,7 @@ mod tests;
 mod wishes;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,7 @@ use berth_daemon::RunningClock;
 use berth_fleet::{Fleet, Order, Probed, Said as Word};
 use berth_model::Identity;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::info;
 
@@ -77,6 +78,8 @@ pub(crate) struct Plan {
     pub(crate) registries: BTreeMap<SourceId, RegistryAddress>,
     /// All sources: these servers and registries.
     pub(crate) sources: BTreeMap<SourceId, Followed>,
+    /// Where what registries list is kept for the next start, if anywhere.
+    pub(crate) state: Option<PathBuf>,
 }
 
 impl Plan {
@@ -87,6 +90,11 @@ impl Plan {
             (_, Some(server)) => format!("the server {server}"),
             _ => String::new(),
         }
+    }
+
+    /// The state file. Without a registry there is nothing to remember.
+    fn state_file(&self) -> Option<&Path> {
+        self.state.as_deref().filter(|_| !self.registries.is_empty())
     }
 
     fn has_fallback(&self) -> bool {
@@ -113,6 +121,8 @@ pub(crate) struct Hears {
     pub(crate) plans: mpsc::Receiver<Replan>,
     /// Who wants to know what is believed of all endpoints.
     pub(crate) asked: mpsc::Receiver<oneshot::Sender<Shown>>,
+    /// The balancer ends.
+    pub(crate) ending: CancellationToken,
 }
 
 /// The task that owns the list.
@@ -152,18 +162,12 @@ fn nobody(plan: &Plan, backends: &Backends) -> Snapshot {
 }
 
 impl Upstreams {
-    /// The task, and what it publishes: at first that there is nobody. What registries list is kept in the state file, if
-    /// there is one.
-    pub(crate) fn new(
-        plan: Plan,
-        state: Option<&Path>,
-        clock: RunningClock,
-        entropy: u64,
-    ) -> (Self, Arc<Published>) {
+    /// The task, and what it publishes: at first that there is nobody.
+    pub(crate) fn new(plan: Plan, clock: RunningClock, entropy: u64) -> (Self, Arc<Published>) {
         let now = clock.now();
         let mut fleet = Fleet::new(entropy);
         fleet.keep(now, &plan.sources.keys().copied().collect(), &plan.registries.keys().copied().collect());
-        let memory = state.filter(|_| !plan.registries.is_empty()).map(|path| Memory::new(path, now));
+        let memory = plan.state_file().map(|path| Memory::new(path, now));
         let backends = Backends::new(plan, entropy);
         let (published, signals) = Published::new(nobody(backends.plan(), &backends));
         let published = Arc::new(published);
@@ -187,7 +191,7 @@ impl Upstreams {
         (upstreams, published)
     }
 
-    /// Runs for ever: servers that are named may have said all that they have to say, and are looked at all the same.
+    /// Runs until the end: servers that are named may have said all that they have to say, and are looked at all the same.
     /// `heard` is set when each source has spoken, if only to say that it is away, and what that comes to is published.
     pub(crate) async fn run(mut self, mut hears: Hears, heard: watch::Sender<bool>) {
         let clock = self.clock.clone();
@@ -204,6 +208,8 @@ impl Upstreams {
                     // Whoever asked may have left.
                     let _ = asked.send(self.show());
                 }
+                () = memory::loaded(self.memory.as_mut()) => {}
+                () = hears.ending.cancelled() => return self.finish().await,
                 () = until(&clock, deadline) => {}
                 () = tokio::time::sleep_until(self.rest_until.into()), if self.is_pending => {}
             }
@@ -217,7 +223,7 @@ impl Upstreams {
             while let Some((order, probed)) = self.prober.try_next() {
                 self.probed(&order, probed);
             }
-            self.act().await;
+            self.act();
             if !self.is_pending && self.is_ready() {
                 heard.send_replace(true);
             }
@@ -237,7 +243,7 @@ impl Upstreams {
         self.fleet.say(now, source, word);
         let Some(memory) = self.memory.as_mut().filter(|_| is_registry) else { return };
         if !is_away {
-            memory.heard(now);
+            memory.heard(source, now);
         } else if self.backends.plan().registries.keys().all(|source| self.heard.contains(source)) {
             memory.all_away(now);
         }
@@ -260,8 +266,8 @@ impl Upstreams {
     }
 
     /// Does what is due, and publishes what has changed.
-    async fn act(&mut self) {
-        self.remember().await;
+    fn act(&mut self) {
+        self.remember();
         let adopted = self.replan();
         self.retire();
         let now = self.clock.now();
@@ -289,18 +295,25 @@ impl Upstreams {
         }
     }
 
+    /// Writes down what is not written yet.
+    async fn finish(&mut self) {
+        if let Some(memory) = &mut self.memory {
+            memory.finish(self.clock.now(), &self.fleet, &self.backends.plan().registries).await;
+        }
+    }
+
     /// Takes in what the state file says, if no registry has answered by now.
-    async fn remember(&mut self) {
-        let Some(memory) = &mut self.memory else { return };
+    fn remember(&mut self) {
         let now = self.clock.now();
-        let Some(registries) = memory.read(now).await else { return };
+        let Some(registries) = self.memory.as_mut().and_then(|memory| memory.take_saved(now)) else { return };
         for saved in registries {
             let sources = &self.backends.plan().registries;
             let source = sources.iter().find(|(_, address)| **address == saved.address);
             if let Some((source, address)) = source {
                 info!(registry = %address, instances = saved.instances.len(),
                     "no registry answers: those that were listed before are asked whether they are still there");
-                self.fleet.remember(now, *source, saved.epoch, saved.instances);
+                let instances = saved.instances.into_iter().map(Arc::unwrap_or_clone);
+                self.fleet.remember(now, *source, saved.epoch, instances.collect());
             }
         }
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tracing::warn;
 
+use super::memory::Memory;
 use super::news::News;
 use super::{Adopted, Followed, Replan, SourceId, Upstreams};
 
@@ -76,11 +77,23 @@ impl Upstreams {
             warn!("a registry that is new has not answered: what the one before lists holds until it does");
         }
         self.backends.follow(plan);
+        self.move_memory(now);
         let everybody: Vec<_> = self.fleet.identities().cloned().collect();
         let mut news = News::default();
         self.update(now, everybody.iter(), &mut news);
         self.tell(&news);
         Some((told, names))
+    }
+
+    /// The memory goes where this plan has its file. What its new registries have said by now is not known there yet.
+    fn move_memory(&mut self, now: Duration) {
+        let plan = self.backends.plan();
+        let Some(path) = plan.state_file() else {
+            self.memory = None;
+            return;
+        };
+        let is_heard = plan.registries.keys().any(|source| self.fleet.has_list(*source));
+        self.memory.get_or_insert_with(|| Memory::new(path, now)).adopt(path, now, is_heard);
     }
 
     /// Lets go of registries that are not wanted any more, once those that are have listed something.

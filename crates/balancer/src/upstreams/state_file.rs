@@ -1,9 +1,12 @@
 //! What registries have listed, kept in a file for a start while none of them answers.
 
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use berth_client::RegistryAddress;
@@ -25,13 +28,19 @@ const MOST_BYTES: u64 = 64 * 1024 * 1024;
 /// What is older says nothing about now.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// What another process was still writing then is not written any more: it was killed.
+const LONGEST_WRITE: Duration = Duration::from_secs(60);
+
+/// So many files beside it are looked at for that.
+const MOST_LOOKED_AT: usize = 1000;
+
 /// A clock that was set back by more than this makes a file worthless: nobody knows how old it is.
 const MOST_AHEAD: Duration = Duration::from_secs(5 * 60);
 
 /// What was known at some time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Saved {
-    /// When, in seconds since 1970.
+    /// When a registry was heard last, in seconds since 1970.
     pub(crate) saved_at: u64,
     /// Which start of the machine this was; an address of its loopback means something else after the next.
     #[serde(default)]
@@ -49,8 +58,11 @@ pub(crate) struct SavedRegistry {
     /// The epoch of its store, if it had told any.
     #[serde(default)]
     pub(crate) epoch: Option<u64>,
+    /// When it was heard last, in seconds since 1970, if that is not when the last of all was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) heard_at: Option<u64>,
     /// Its list.
-    pub(crate) instances: Vec<Instance>,
+    pub(crate) instances: Vec<Arc<Instance>>,
 }
 
 fn as_text<S: Serializer>(address: &RegistryAddress, serializer: S) -> Result<S::Ok, S::Error> {
@@ -103,7 +115,7 @@ impl StateFile {
     pub(crate) fn load(&self, now: SystemTime, boot_id: Option<&str>) -> Option<Saved> {
         let file = self.path.display();
         let why = match self.read(now) {
-            Ok(saved) => return Some(saved.on_this_machine(boot_id)),
+            Ok(saved) => return Some(saved.on_this_machine(boot_id).as_of(since_1970(now))),
             Err(why) => why,
         };
         match why {
@@ -141,7 +153,7 @@ impl StateFile {
             return Err(Unused::Damaged(format!("it is of version {version}, not {VERSION}")));
         }
         let saved: Saved = serde_json::from_slice(&bytes).map_err(damaged)?;
-        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = since_1970(now);
         let then = Duration::from_secs(saved.saved_at);
         if then.saturating_sub(now) > MOST_AHEAD {
             return Err(Unused::Outdated("it is from the future: the clock was set back"));
@@ -190,17 +202,42 @@ impl StateFile {
         if fs::symlink_metadata(&self.path).is_ok_and(|data| !data.is_file()) {
             return Err(io::Error::other("there is something else than a regular file"));
         }
-        if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        }
+        DirBuilder::new().recursive(true).mode(0o700).create(self.folder())?;
+        self.remove_leftovers();
         // Named by the process: another one that has the same file does not write into this one.
         let new = self.beside(&format!("{}.new", std::process::id()));
         let written = write_new(&new, &bytes).and_then(|()| fs::rename(&new, &self.path));
         if written.is_err() {
             // There may be none.
             let _ = fs::remove_file(&new);
+        } else if let Ok(folder) = File::open(self.folder()) {
+            // The new name is to outlast a loss of power; not every file system can do that for a folder.
+            let _ = folder.sync_all();
         }
         written
+    }
+
+    fn folder(&self) -> &Path {
+        self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    }
+
+    /// Removes what processes were writing when they were killed.
+    fn remove_leftovers(&self) {
+        let (Some(name), Ok(files)) = (self.path.file_name(), fs::read_dir(self.folder())) else { return };
+        let is_unfinished = |found: &OsStr| {
+            let process = found.as_bytes().strip_prefix(name.as_bytes()).and_then(|it| it.strip_prefix(b"."));
+            let process = process.and_then(|it| it.strip_suffix(b".new")).unwrap_or_default();
+            !process.is_empty() && process.iter().all(u8::is_ascii_digit)
+        };
+        let is_old = |file: &fs::DirEntry| {
+            let written = file.metadata().and_then(|data| data.modified());
+            written.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > LONGEST_WRITE))
+        };
+        let files = files.take(MOST_LOOKED_AT).filter_map(Result::ok);
+        for file in files.filter(|file| is_unfinished(&file.file_name()) && is_old(file)) {
+            // In a folder that is shared it may be somebody else's.
+            let _ = fs::remove_file(file.path());
+        }
     }
 
     fn beside(&self, ending: &str) -> PathBuf {
@@ -220,6 +257,21 @@ impl Saved {
         }
         self
     }
+
+    /// Without the lists of registries that have not been heard for too long. Each has its own time now.
+    fn as_of(mut self, now: Duration) -> Self {
+        for registry in &mut self.registries {
+            registry.heard_at.get_or_insert(self.saved_at);
+        }
+        let is_recent = |then: u64| now.saturating_sub(Duration::from_secs(then)) <= LONGEST;
+        self.registries.retain(|registry| registry.heard_at.is_some_and(is_recent));
+        self
+    }
+}
+
+/// The time as the file has it.
+pub(crate) fn since_1970(now: SystemTime) -> Duration {
+    now.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// Which start of the machine this is, if it tells.

@@ -9,6 +9,7 @@ use berth_daemon::RunningClock;
 use berth_model::{Change, ChangeKind, Instance, Reason, Revision, Run, Scheme, Snapshot as Listed, Ttl};
 use berth_pick::{Endpoint, InFlight};
 use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Followed, Hears, Plan, Published, Replan, Said, Upstreams};
@@ -92,6 +93,7 @@ fn plan(routing: Routing, sources: &[u64]) -> Plan {
             .map(|source| (*source, berth_client::RegistryAddress::default()))
             .collect(),
         sources: sources.iter().map(|source| (*source, followed())).collect(),
+        state: None,
     }
 }
 
@@ -106,9 +108,10 @@ impl Task {
         let (said, waiting) = mpsc::channel(8);
         let (heard, is_heard) = watch::channel(false);
         let (plans, replans) = mpsc::channel(1);
-        let (task, published) = Upstreams::new(plan, None, RunningClock::start(), 0);
+        let (task, published) = Upstreams::new(plan, RunningClock::start(), 0);
         let (_asks, asked) = mpsc::channel(1);
-        tokio::spawn(task.run(Hears { said: waiting, plans: replans, asked }, heard));
+        let hears = Hears { said: waiting, plans: replans, asked, ending: CancellationToken::new() };
+        tokio::spawn(task.run(hears, heard));
         Self { published, said, heard: is_heard, plans }
     }
 

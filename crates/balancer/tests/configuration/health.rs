@@ -136,7 +136,7 @@ fn each_balancer_has_a_state_file_of_its_own() {
     let mut files: Vec<PathBuf> = all
         .iter()
         .map(|text| {
-            let StatePlace::Usual(path) = state(text) else { panic!("{text}") };
+            let StatePlace::Usual(Some(path)) = state(text) else { panic!("{text}") };
             assert_eq!(path.parent(), Some(Path::new("/home/a/state")));
             assert_eq!(path.extension().unwrap(), "json");
             path
@@ -150,7 +150,7 @@ fn each_balancer_has_a_state_file_of_its_own() {
 #[test]
 fn the_state_file_stays_when_nothing_else_is_remembered() {
     // The name must not change from one version to the next.
-    assert_eq!(state(""), StatePlace::Usual("/home/a/state/576a2ecdeba18aef.json".into()));
+    assert_eq!(state(""), StatePlace::Usual(Some("/home/a/state/576a2ecdeba18aef.json".into())));
     assert_eq!(state("registry: [a:1, b:1]"), state("registry: 'b:1,a:1'\nthreads: 1\nvia: false"));
     let (one, other) = ("routes: [{service: web}]", "routes: [{path: /a, service: api}, {service: web@2}]");
     assert_eq!(state(one), state(other), "advertised routes: all is listed");
@@ -160,10 +160,10 @@ fn the_state_file_stays_when_nothing_else_is_remembered() {
 fn a_state_file_can_be_asked_for_or_left_out() {
     assert_eq!(state("state: none"), StatePlace::None);
     assert_eq!(state("state: /var/lib/a.json"), StatePlace::Asked("/var/lib/a.json".into()));
-    assert_eq!(state("upstream: localhost:1"), StatePlace::None, "no registry");
-    assert_eq!(settings("").state, StatePlace::None, "no home");
+    assert_eq!(state("upstream: localhost:1"), StatePlace::Usual(None), "no registry");
+    assert_eq!(settings("").state, StatePlace::Usual(None), "no home");
     assert_eq!(settings("state: a").state.path(), Some(Path::new("a")));
     let flags = Options { state: Some(StatePlace::None), ..Options::default() };
     assert_eq!(settle(&flags, Some(&read("state: a").unwrap()), 4096).unwrap().state, StatePlace::None);
-    assert!(matches!(state("state: ${EMPTY}"), StatePlace::Usual(_)));
+    assert!(matches!(state("state: ${EMPTY}"), StatePlace::Usual(Some(_))));
 }

@@ -144,12 +144,24 @@ fn what_is_to_be_remembered() {
         Some((epoch, ids.join(" ")))
     };
     let mut site = started(&[("a", 1), ("b", 2)]);
-    // Of a registry that has not been heard: what was remembered.
-    assert_eq!(ids(&site, 0), Some((Some(1), "a b".to_owned())));
+    assert_eq!(ids(&site, 0), None, "it has said nothing");
     site.say(0, snapshot(2, &[instance("c", 3)], vec![]));
-    assert_eq!(ids(&site, 0), Some((Some(2), "a b c".to_owned())));
+    assert_eq!(ids(&site, 0), Some((2, "a b c".to_owned())));
     site.there(1, There::Refuses);
     site.wait(20.0);
-    assert_eq!(ids(&site, 0), Some((Some(2), "c".to_owned())));
+    assert_eq!(ids(&site, 0), Some((2, "c".to_owned())));
     assert_eq!(ids(&site, 1), None);
+    assert_eq!((site.fleet.is_heard(0), site.fleet.is_heard(1)), (true, false));
+    site.say(0, Said::Away);
+    assert!(!site.fleet.is_heard(0));
+    assert_eq!(ids(&site, 0), Some((2, "c".to_owned())));
+}
+
+#[test]
+fn who_has_ended_is_not_to_be_remembered() {
+    let mut site = started(&[("a", 1), ("b", 2), ("c", 3)]);
+    let ends = vec![ended(&instance("a", 1), Reason::Removed), ended(&instance("b", 2), Reason::Crashed)];
+    site.say(0, snapshot(2, &[], ends));
+    let has_ended = |id, run| site.fleet.has_ended(&instance(id, run).identity());
+    assert_eq!((has_ended("a", 1), has_ended("b", 2), has_ended("c", 3)), (true, false, false));
 }

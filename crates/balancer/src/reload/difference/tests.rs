@@ -72,7 +72,7 @@ fn what_needs_a_restart_is_told() {
 #[test]
 fn the_usual_state_file_is_no_difference_whatever_its_name() {
     let of = |place: &StatePlace| settings(|it| it.state = place.clone());
-    let (one, other) = (StatePlace::Usual("/a/1.json".into()), StatePlace::Usual("/a/2.json".into()));
+    let (one, other) = (StatePlace::Usual(Some("/a/1.json".into())), StatePlace::Usual(None));
     let asked = StatePlace::Asked("/a/1.json".into());
     assert_eq!(Difference::between(&of(&one), &of(&other)), Difference::default());
     for (old, new) in [(&one, &asked), (&asked, &StatePlace::None), (&StatePlace::None, &one)] {

@@ -36,9 +36,10 @@ fn instance(host: &str, port: u16) -> Instance {
 
 fn saved(instances: Vec<Instance>) -> Saved {
     let address = "[::1]:9090".parse().unwrap();
-    let first = SavedRegistry { address, epoch: Some(u64::MAX), instances };
-    let second =
-        SavedRegistry { address: "a.example:1".parse().unwrap(), epoch: None, instances: Vec::new() };
+    let (heard_at, instances) = (Some(SAVED_AT), instances.into_iter().map(Arc::new).collect());
+    let first = SavedRegistry { address, epoch: Some(u64::MAX), heard_at, instances };
+    let address = "a.example:1".parse().unwrap();
+    let second = SavedRegistry { address, epoch: None, heard_at, instances: Vec::new() };
     Saved { saved_at: SAVED_AT, boot_id: HERE.map(str::to_owned), registries: vec![first, second] }
 }
 
@@ -202,6 +203,26 @@ fn what_a_killed_process_left_is_no_obstacle() {
 }
 
 #[test]
+fn what_other_processes_left_is_removed() {
+    let scene = Scene::new();
+    let write = |name: &str, age: Duration| {
+        let file = fs::File::create(scene.folder.path().join(name)).unwrap();
+        file.set_modified(SystemTime::now() - age).unwrap();
+    };
+    let long = LONGEST_WRITE * 2;
+    write("state.json.1.new", long);
+    write("state.json.23.new", long);
+    // Somebody may be writing this one.
+    write("state.json.4.new", Duration::ZERO);
+    let others = ["other.json.1.new", "state.json..new", "state.json.1.new.bak", "state.json.a.new"];
+    others.iter().for_each(|name| write(name, long));
+    scene.file().save(&saved(Vec::new()));
+    let mut expected = [&["state.json", "state.json.4.new"][..], &others].concat();
+    expected.sort_unstable();
+    assert_eq!(scene.names(), expected);
+}
+
+#[test]
 fn what_somebody_else_may_have_written_is_not_read() {
     let scene = Scene::with(&saved(Vec::new()));
     for mode in [0o620, 0o602, 0o666] {
@@ -296,6 +317,23 @@ fn it_holds_for_a_day() {
         );
     }
     assert_eq!(scene.names(), ["state.json"]);
+}
+
+#[test]
+fn each_list_holds_for_a_day() {
+    let mut both = saved(vec![instance("10.0.0.1", 1)]);
+    both.registries[0].heard_at = Some(SAVED_AT - 10);
+    let scene = Scene::with(&both);
+    let addresses = |seconds_later: i64| -> Vec<String> {
+        let found = scene.file().load(now(seconds_later), HERE).unwrap();
+        found.registries.iter().map(|registry| registry.address.to_string()).collect()
+    };
+    assert_eq!(addresses(24 * 60 * 60 - 10), ["[::1]:9090", "a.example:1"]);
+    assert_eq!(addresses(24 * 60 * 60 - 9), ["a.example:1"]);
+    // Without a time of its own it has that of the file.
+    both.registries[0].heard_at = None;
+    scene.file().save(&both);
+    assert_eq!(scene.load(), Some(saved(vec![instance("10.0.0.1", 1)])));
 }
 
 #[test]
