@@ -216,7 +216,11 @@ class Stage:
             if os.path.exists(path):
                 with open(path) as file:
                     for line in file:
-                        self.record.notes.setdefault(line.split()[1], []).append(name)
+                        noted_ms, method, id = line.split()
+                        if method == "POST":
+                            self.record.notes.setdefault(id, []).append(name)
+                        else:
+                            self.record.visits.setdefault(id, []).append((name, float(noted_ms)))
 
 
 def has_state_file(balancer):

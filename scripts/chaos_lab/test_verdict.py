@@ -1,11 +1,6 @@
 """What a verdict must and must not forgive."""
 
-import os
-import sys
 import unittest
-
-# Of the benchmark's modules, a few are used here.
-sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "proxy_bench"))
 
 import table
 from record import Death, Outage, Record, Stop
