@@ -118,7 +118,7 @@ def play(scene, plan, options, binaries, rival):
 
 def told(verdict, missed):
     """A line of progress."""
-    failed = f"{verdict.failed:,} failed, {verdict.lost:,} lost, {verdict.twice:,} twice"
+    failed = f"{verdict.failed:,} failed, {verdict.lost:,} lost, {verdict.twice:,} twice, {verdict.resent:,} sent again"
     moved = table.milliseconds(verdict.moved_ms)
     kinds = f" {verdict.kinds}" if verdict.kinds else ""
     faults = f": {', '.join(missed)}" if missed else ""

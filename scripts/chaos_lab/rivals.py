@@ -81,6 +81,8 @@ class Rival:
     server: str
     # For the notes below the table.
     settings: str
+    # What its clients get for a request that was lost with its server.
+    lost_as: tuple = ("status-502",)
 
 
 RIVALS = [
@@ -93,6 +95,8 @@ RIVALS = [
         "`check inter 2s fastinter 500ms downinter 500ms fall 2 rise 1`, `observe layer4 error-limit 1 on-error "
         "mark-down`, `retries 3`, `option redispatch 1`, `retry-on all-retryable-errors` but for POSTs, `timeout "
         "connect 2s`, `timeout server 60s`",
+        # It closes a kept connection without a word where a kept connection to the server was closed.
+        ("status-502", "closed"),
     ),
     Rival(
         "nginx",

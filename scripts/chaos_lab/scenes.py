@@ -183,7 +183,9 @@ def cycles(stage):
     """Instances come, serve for a moment and go; some stay."""
     places, begun, ended = [], 0, 0
     while ended < stage.plan.cycles:
-        if len(places) < 12 and begun < stage.plan.cycles:
+        # Those that were told to end still finish what runs there.
+        serving = sum(until != float("inf") for _, until in places)
+        if serving < 12 and begun < stage.plan.cycles:
             begun += 1
             instance = Instance(f"c{begun}", 0)
             stage.spawn(instance)

@@ -9,7 +9,7 @@ import time
 import rivals
 from lab import Failed, eventually, get, now_ms
 from network import REGISTRY
-from verdict import Death, Outage, Record
+from record import Death, Outage, Record, Stop
 
 # More than any scenario takes; it ends the load if nobody else does.
 MOST_SECONDS = 600
@@ -35,7 +35,7 @@ class Stage:
         self.plan = plan
         self.rival = rival
         self.path = path
-        self.record = Record()
+        self.record = Record(lost_as=rival.lost_as) if rival else Record()
         self.instances = []
         self.registry = None
         self.balancer = None
@@ -152,12 +152,15 @@ class Stage:
     def stop(self, instance):
         """SIGSTOP."""
         self.mark()
-        self.record.stopped.add(instance.name)
+        # Until it goes on, it has no end.
+        self.record.stops.append(Stop(instance.name, now_ms(), float("inf")))
         instance.process.stand_still()
 
     def go_on(self, instance):
         """SIGCONT."""
-        self.record.went_on.append(now_ms())
+        for stop in self.record.stops:
+            if stop.name == instance.name:
+                stop.went_on_ms = min(stop.went_on_ms, now_ms())
         instance.process.signal(signal.SIGCONT)
 
     def outage(self, seconds):
@@ -213,7 +216,11 @@ class Stage:
             if os.path.exists(path):
                 with open(path) as file:
                     for line in file:
-                        self.record.notes.setdefault(line.split()[1], []).append(name)
+                        noted_ms, method, id = line.split()
+                        if method == "POST":
+                            self.record.notes.setdefault(id, []).append(name)
+                        else:
+                            self.record.visits.setdefault(id, []).append((name, float(noted_ms)))
 
 
 def has_state_file(balancer):

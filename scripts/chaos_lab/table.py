@@ -11,6 +11,7 @@ HEAD = [
     "failed POST",
     "lost with its instance",
     "POST twice",
+    "sent again by clients",
     "traffic moved",
     "p99",
     "longest wait",
@@ -51,6 +52,7 @@ def main_row(title, proxy, verdict):
         number(verdict.failed_post),
         f"{verdict.lost:,}",
         number(verdict.twice),
+        number(verdict.resent),
         milliseconds(verdict.moved_ms),
         milliseconds(verdict.p99_ms),
         milliseconds(verdict.longest_ms),
@@ -72,8 +74,8 @@ def section(results, about, notes):
     left = [
         [
             proxy,
-            f"{verdict.refused - verdict.otherwise:,}",
-            f"{verdict.otherwise:,}",
+            f"{verdict.refused:,}",
+            number(verdict.otherwise),
             milliseconds(verdict.refused_p99_ms),
             milliseconds(verdict.refused_max_ms),
             milliseconds(verdict.service_ms),

@@ -1,56 +1,24 @@
 """What a record says: which failures had to be, which must not, and how long anybody was held up.
 
-Nothing here measures. All times are milliseconds since 1970, by the clock that the processes share."""
+Nothing here measures."""
 
 import dataclasses
 
-# An answer that took longer was held up by what happened: the instances take 5 ms.
+from record import Death
+
+# A request that waited longer than it asked for was held up by what happened.
 HELD_UP_MS = 250
-# And one that took so long was not held up by the machine.
+# And one that waited so long was not held up by the machine.
 HELD_MS = 1000
+# What a death ends has ended so soon after it; who waits longer waited for something else.
+SOON_MS = 1000
+# One that begins so shortly before an event would have its answer before it, were it not for the event.
+JUST_BEFORE_MS = 50
 # After all instances were gone and one is back, requests may fail for so long before it counts.
 BACK_WITHIN_MS = 2000
 NOTHING_LEFT_MS = 50
-
-
-@dataclasses.dataclass
-class Death:
-    """An instance was killed: asked for, and certainly dead."""
-
-    name: str
-    asked_ms: float
-    dead_ms: float
-
-
-@dataclasses.dataclass
-class Outage:
-    """All instances were dead; then one answered again."""
-
-    begun_ms: float
-    dead_ms: float
-    back_ms: float
-
-
-@dataclasses.dataclass
-class Record:
-    """What was done and what was seen in one scenario."""
-
-    # Failed and slow requests, as the clients told of them.
-    failed: list = dataclasses.field(default_factory=list)
-    slow: list = dataclasses.field(default_factory=list)
-    # The clients' sum.
-    sum: dict = dataclasses.field(default_factory=dict)
-    # Of each POST's id, the instances that noted it.
-    notes: dict = dataclasses.field(default_factory=dict)
-    # Moments after which traffic had to move.
-    marks: list = dataclasses.field(default_factory=list)
-    deaths: list = dataclasses.field(default_factory=list)
-    outages: list = dataclasses.field(default_factory=list)
-    # Instances that were stopped for a while, and when they went on.
-    stopped: set = dataclasses.field(default_factory=set)
-    went_on: list = dataclasses.field(default_factory=list)
-    # Times from a start to the first answer.
-    first_answers_ms: list = dataclasses.field(default_factory=list)
+# How many instances get a request before it is given up.
+TRIES = 3
 
 
 @dataclasses.dataclass
@@ -60,19 +28,21 @@ class Verdict:
     requests: int
     failed_get: int
     failed_post: int
-    # POSTs that a killed instance had got, and answers that one had begun.
+    # POSTs that a killed instance had got, answers that one had begun, GETs that each of their instances took along.
     lost: int
     # POSTs that more than one instance got.
     twice: int
+    # GETs whose kept connection was closed under them, and that their clients sent again.
+    resent: int
     # GETs that were kept waiting until a stopped instance went on.
     held: int
-    # From an event until the last request began that failed or was held up by it.
+    # From an event until the last request that failed or was held up by it had its end.
     moved_ms: float | None
     p99_ms: float | None
-    # Of GETs, and of POSTs that did not have to wait for the one instance that had them.
+    # Beyond what was asked for; of GETs, and of POSTs that did not have to wait for the one instance that had them.
     longest_ms: float
-    # With no instance left: how many requests were refused, whether with anything but a 503, how fast, and how soon the
-    # first instance that came back had its requests.
+    # With no instance left: how many requests got a 503, how many of the whole outage something that they must not, how
+    # fast they were told, and how soon the first instance that came back had its requests.
     refused: int | None
     otherwise: int
     refused_p99_ms: float | None
@@ -91,7 +61,7 @@ class Verdict:
     @property
     def is_harmless(self):
         """Whether no client came to harm, however long it took: all that a busy machine can prove."""
-        return not (self.failed or self.twice or self.held)
+        return not (self.failed or self.twice or self.resent or self.held or self.otherwise)
 
 
 def judge(record):
@@ -102,18 +72,20 @@ def judge(record):
     refused, _ = split(unserved, lambda one: any(o.dead_ms <= one["begun_ms"] < o.back_ms for o in record.outages))
     refused_ms = sorted(map(took, refused))
     _, waited = split(served + record.slow, lambda one: is_held_by_stopped(one, record))
+    _, troubled = split(failed + record.slow, lambda one: is_held_by_stopped(one, record))
     return Verdict(
         requests=record.sum["ok"] + record.sum["failed"],
         failed_get=count(failed, "GET"),
         failed_post=count(failed, "POST"),
         lost=len(lost),
         twice=sum(len(names) > 1 for names in record.notes.values()),
-        held=sum(is_held(one, record.went_on) for one in record.slow + served),
-        moved_ms=None if record.outages or not record.marks else moved(served, record),
+        resent=record.sum["resent"],
+        held=sum(is_held(one, record) for one in record.slow + served),
+        moved_ms=None if record.outages or not record.marks else moved(troubled, record),
         p99_ms=record.sum["all"]["p99_ms"],
-        longest_ms=max([record.sum["get"]["max_ms"] or 0, *map(took, waited)]),
-        refused=len(refused) if record.outages else None,
-        otherwise=sum(one["kind"] != "status-503" for one in refused),
+        longest_ms=max([record.sum["get"]["max_ms"] or 0, *(wait(one, record) for one in waited)]),
+        refused=sum(one["kind"] == "status-503" for one in refused) if record.outages else None,
+        otherwise=sum(not is_refusal(one, record) for one in unserved),
         refused_p99_ms=at(refused_ms, 0.99),
         refused_max_ms=at(refused_ms, 1),
         service_ms=service(record),
@@ -124,8 +96,21 @@ def judge(record):
 
 
 def within(one, outage):
-    """Whether a failure had to be, because there was nobody who could have answered, or only just."""
+    """Whether there was nobody who could have answered, or only just."""
     return one["ended_ms"] >= outage.begun_ms and one["begun_ms"] <= outage.back_ms + BACK_WITHIN_MS
+
+
+def is_refusal(one, record):
+    """Whether a failure of an outage is one that may be: a 503, or what the deaths have cut off."""
+    if one["kind"] == "status-503":
+        return True
+    may_be = one["kind"] in (*record.lost_as, "broken")
+    return may_be and any(is_cut_off(one, outage.begun_ms, outage.dead_ms) for outage in record.outages)
+
+
+def is_cut_off(one, asked_ms, dead_ms):
+    """Whether a request was under way at a death, and ended with it."""
+    return one["begun_ms"] <= dead_ms and asked_ms <= one["ended_ms"] <= dead_ms + SOON_MS
 
 
 def had_to_be(one, record):
@@ -133,37 +118,89 @@ def had_to_be(one, record):
 
     An instance notes a POST once it has read its head. One that nobody noted, but was under way when an instance died,
     lay unread in the dead one's socket: whoever had sent it could not know better."""
+    deaths = [death for death in record.deaths if is_cut_off(one, death.asked_ms, death.dead_ms)]
     if one["kind"] == "broken":
-        return any(one["begun_ms"] <= death.dead_ms <= one["ended_ms"] for death in record.deaths)
-    if one["method"] != "POST":
+        return bool(deaths)
+    if one["kind"] not in record.lost_as:
         return False
+    if one["method"] != "POST":
+        return bool(deaths) and has_used_its_tries(one, record)
     names = record.notes.get(one["id"], [])
-    return any(
-        one["begun_ms"] <= death.dead_ms and death.asked_ms <= one["ended_ms"] and (not names or death.name in names)
-        for death in record.deaths
-    )
+    return any(not names or death.name in names for death in deaths)
+
+
+def has_used_its_tries(one, record):
+    """Whether so many instances died with a GET that asked for time that it is given up. One of them may not have got
+    as far as to note it."""
+    visits = record.visits.get(one["id"], [])
+    deaths = sum(one["begun_ms"] <= death.dead_ms and death.asked_ms <= one["ended_ms"] for death in record.deaths)
+    with_death = all(end_of_visit(one, visit, record.deaths) is not None for visit in visits)
+    return with_death and len(visits) >= TRIES - 1 and deaths >= TRIES
+
+
+def end_of_visit(one, visit, ends):
+    """When the instance that had noted a GET died or stopped during it, or None. `ends` are deaths or stops."""
+    name, noted_ms = visit
+    moments = [end.dead_ms if isinstance(end, Death) else end.begun_ms for end in ends if end.name == name]
+    return min((moment for moment in moments if noted_ms <= moment <= one["ended_ms"]), default=None)
 
 
 def is_held_by_stopped(one, record):
     """Whether a POST waited for a stopped instance that had got it, and had to."""
     names = record.notes.get(one["id"], [])
-    return one["method"] == "POST" and len(names) == 1 and names[0] in record.stopped
+    return (
+        one["method"] == "POST"
+        and len(names) == 1
+        and any(
+            names[0] == stop.name and one["begun_ms"] <= stop.went_on_ms and stop.begun_ms <= one["ended_ms"]
+            for stop in record.stops
+        )
+    )
 
 
-def is_held(one, went_on):
+def is_held(one, record):
     """Whether a GET had to wait until a stopped instance went on."""
-    waited = one["method"] == "GET" and took(one) >= HELD_MS
-    return waited and any(one["begun_ms"] < moment <= one["ended_ms"] for moment in went_on)
+    return one["method"] == "GET" and any(
+        until - since >= HELD_MS and since < stop.went_on_ms <= until
+        for since, until in gaps(one, record)
+        for stop in record.stops
+    )
 
 
-def moved(failed, record):
-    """How long after an event a request began that then failed or was held up; the longest of all events."""
+def gaps(one, record):
+    """The times in which nobody worked for a request, as pairs.
+
+    That is all of it, but for GETs that asked for time: what they asked for is no wait, nor is what an instance had done
+    for them when it died or stopped. What one that lives had done and is not waited for is a wait."""
+    asked_ms = one.get("asked_ms", 0)
+    visits = sorted(record.visits.get(one["id"], []), key=lambda visit: visit[1]) if asked_ms else []
+    found, since = [], one["begun_ms"]
+    for number, visit in enumerate(visits):
+        ends = [end_of_visit(one, visit, ends) for ends in (record.deaths, record.stops)]
+        end = min((end for end in ends if end is not None), default=None)
+        if end is None and number + 1 < len(visits):
+            continue
+        found.append((since, visit[1]))
+        done = visit[1] + asked_ms
+        since = min(done, one["ended_ms"], done if end is None else end)
+    return [*found, (since, one["ended_ms"])]
+
+
+def wait(one, record):
+    """How long in all nobody worked for a request."""
+    return sum(until - since for since, until in gaps(one, record))
+
+
+def moved(troubled, record):
+    """How long after an event a request still failed or was held up; the longest of all events. What a request met with
+    began before it, or just after: what happened while it was already in trouble is not to blame."""
     most = 0.0
-    for one in failed + [one for one in record.slow if took(one) >= HELD_UP_MS]:
-        since = [mark for mark in record.marks if mark <= one["begun_ms"]]
-        # One that was under way when the next thing happened met with that.
-        if since and not any(one["begun_ms"] < mark <= one["ended_ms"] for mark in record.marks):
-            most = max(most, one["begun_ms"] - since[-1])
+    for one in troubled:
+        found = gaps(one, record)
+        for since, until in found[-1:] if one["kind"] else found:
+            marks = [mark for mark in record.marks if mark <= since + JUST_BEFORE_MS]
+            if marks and (one["kind"] or until - since >= HELD_UP_MS):
+                most = max(most, until - marks[-1])
     return most
 
 
@@ -188,6 +225,8 @@ def shortcomings(verdict, scene):
         found.append(f"{verdict.failed:,} requests failed")
     if verdict.twice:
         found.append(f"{verdict.twice:,} POSTs were delivered twice")
+    if verdict.resent:
+        found.append(f"{verdict.resent:,} GETs lost their connection, and were sent again by their clients")
     if verdict.moved_ms is not None and verdict.moved_ms > scene.moved_within_ms:
         found.append(f"traffic moved after {verdict.moved_ms / 1000:.1f} s")
     if verdict.longest_ms > scene.moved_within_ms:
@@ -195,7 +234,7 @@ def shortcomings(verdict, scene):
     if verdict.refused is not None and (not verdict.refused or verdict.refused_p99_ms > NOTHING_LEFT_MS):
         found.append("no quick refusal")
     if verdict.otherwise:
-        found.append(f"{verdict.otherwise:,} times no 503 with nothing left")
+        found.append(f"{verdict.otherwise:,} times no 503 while all were gone")
     if verdict.held:
         found.append(f"{verdict.held:,} GETs waited until the stopped instance went on")
     for value, limit, what in (

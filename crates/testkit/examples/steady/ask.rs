@@ -5,12 +5,14 @@ use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-const MOST_ANSWER_BYTES: usize = 64 << 10;
+use crate::shape::{LARGE_BYTES, Shape, filler_bytes, large_body};
 
-/// One request: its method, and the id that its answer must repeat.
+const MOST_ANSWER_BYTES: usize = 512 << 10;
+
+/// One request: its shape, and the id that its answer must repeat.
 #[derive(Clone, Debug)]
 pub(crate) struct Ask {
-    pub(crate) is_post: bool,
+    pub(crate) shape: Shape,
     pub(crate) id: String,
 }
 
@@ -33,6 +35,7 @@ impl Trouble {
             ErrorKind::ConnectionRefused => "refused",
             ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => "reset",
             ErrorKind::UnexpectedEof => "closed",
+            ErrorKind::InvalidData => "wrong",
             _ => return Self::new(format!("{:?}", error.kind())),
         };
         Self::new(kind)
@@ -54,16 +57,21 @@ pub(crate) fn is_quiet(stream: &TcpStream) -> bool {
 
 impl Ask {
     fn bytes(&self, is_last: bool) -> Vec<u8> {
-        let Self { id, .. } = self;
+        let Self { shape, id } = self;
+        let (method, path) = (if shape.is_post() { "POST" } else { "GET" }, shape.path());
         let close = if is_last { "Connection: close\r\n" } else { "" };
-        let text = if self.is_post {
-            let body = format!("the body of {id}");
-            let length = body.len();
-            format!("POST /p/{id} HTTP/1.1\r\nHost: chaos\r\n{close}Content-Length: {length}\r\n\r\n{body}")
-        } else {
-            format!("GET /g/{id} HTTP/1.1\r\nHost: chaos\r\n{close}\r\n")
-        };
-        text.into_bytes()
+        let head = format!("{method} {path}/{id} HTTP/1.1\r\nHost: chaos\r\n{close}");
+        match shape {
+            Shape::Post => {
+                let body = format!("the body of {id}");
+                let length = body.len();
+                format!("{head}Content-Length: {length}\r\n\r\n{body}").into_bytes()
+            }
+            Shape::LargePost => {
+                [format!("{head}Transfer-Encoding: chunked\r\n\r\n").into_bytes(), large_body()].concat()
+            }
+            _ => format!("{head}\r\n").into_bytes(),
+        }
     }
 
     /// Sends it and reads the answer; whether the connection may be used again. `seen` holds what has come of the
@@ -86,6 +94,7 @@ impl Ask {
         match outcome.await {
             Ok(answer) => self.judge(&answer, seen),
             Err(error) if seen.is_empty() => Err(Trouble { is_unanswered: true, ..Trouble::of(&error) }),
+            Err(error) if error.kind() == ErrorKind::InvalidData => Err(Trouble::of(&error)),
             Err(_) => Err(Trouble::new("broken")),
         }
     }
@@ -94,8 +103,16 @@ impl Ask {
         if answer.status != 200 {
             return Err(Trouble::new(format!("status-{}", answer.status)));
         }
+        // The id, who answered, how much of a large body has arrived there, and perhaps a large content.
         let content = &seen[answer.head_bytes..];
-        if !content.windows(self.id.len()).any(|part| part == self.id.as_bytes()) {
+        let line_bytes = content.iter().position(|byte| *byte == b'\n').unwrap_or(content.len());
+        let line = String::from_utf8_lossy(&content[..line_bytes]);
+        let mut words = line.split(' ');
+        let arrived_bytes = if self.shape == Shape::LargePost { LARGE_BYTES } else { 0 };
+        let is_right = words.next() == Some(&self.id)
+            && words.nth(1) == Some(&arrived_bytes.to_string())
+            && filler_bytes(&content[line_bytes..]) == self.shape.answer_bytes();
+        if !is_right {
             return Err(Trouble::new("wrong"));
         }
         Ok(answer.is_kept)

@@ -14,6 +14,7 @@ use tokio::time::{sleep_until, timeout};
 
 use crate::ask::{Ask, Trouble, connect, is_quiet};
 use crate::now_ms;
+use crate::shape::Shape;
 use crate::tally::{Ending, Tally};
 
 /// What to send, where, how often.
@@ -31,7 +32,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N")]
     seconds: u64,
 
-    /// Connections that are kept open from request to request
+    /// Connections that are kept open from request to request; as many again are kept for requests that take time
     #[arg(long, value_name = "N", default_value_t = 32)]
     kept: usize,
 
@@ -48,18 +49,22 @@ pub(crate) struct Options {
     patience: u64,
 }
 
+type Places = RefCell<VecDeque<Option<TcpStream>>>;
+
 /// The clients. A free place holds the connection that was kept there, or none yet.
 struct Clients {
     options: Options,
-    places: RefCell<VecDeque<Option<TcpStream>>>,
+    places: Places,
+    /// Of requests that take time: they would leave no place for the others.
+    slow_places: Places,
     tally: RefCell<Tally>,
 }
 
 /// Sends until it is over, then prints the sum.
 pub(crate) async fn run(options: Options) -> Result<(), Error> {
-    let places = (0..options.kept).map(|_| None).collect();
+    let [places, slow_places] = [(); 2].map(|()| RefCell::new((0..options.kept).map(|_| None).collect()));
     let tally = RefCell::new(Tally::begin());
-    let clients = Rc::new(Clients { options, places: RefCell::new(places), tally });
+    let clients = Rc::new(Clients { options, places, slow_places, tally });
     LocalSet::new().run_until(send_all(Rc::clone(&clients))).await?;
     clients.tally.borrow_mut().tell();
     Ok(())
@@ -83,7 +88,7 @@ async fn send_all(clients: Rc<Clients>) -> Result<(), Error> {
             () = sleep_until(due.into()) => {}
         }
         clients.tally.borrow_mut().lag(due.elapsed());
-        let ask = Ask { is_post: number % 10 < post, id: format!("{prefix}-{number}") };
+        let ask = Ask { shape: Shape::of(number, number % 10 < post), id: format!("{prefix}-{number}") };
         // One of each ten, and not always the same of them.
         let is_fresh = (number + number / 10) % 10 < fresh;
         running.spawn_local(Rc::clone(&clients).send(ask, is_fresh));
@@ -145,9 +150,10 @@ impl Clients {
         was_reused: &mut bool,
         resent: &mut bool,
     ) -> Result<(), Trouble> {
-        let mut place = Place { clients: self, is_ours: false, kept: None };
+        let places = if ask.shape.asked_ms() > 0 { &self.slow_places } else { &self.places };
+        let mut place = Place { places, is_ours: false, kept: None };
         let idle = {
-            let taken = self.places.borrow_mut().pop_front();
+            let taken = places.borrow_mut().pop_front();
             place.is_ours = taken.is_some();
             taken.flatten()
         };
@@ -160,7 +166,7 @@ impl Clients {
                 }
                 // The server may have closed it while the request was under way: clients ask again, if that does
                 // no harm.
-                Err(trouble) if trouble.is_unanswered && !ask.is_post => *resent = true,
+                Err(trouble) if trouble.is_unanswered && !ask.shape.is_post() => *resent = true,
                 Err(trouble) => return Err(trouble),
             }
         }
@@ -173,7 +179,7 @@ impl Clients {
 
 /// A place among the kept connections; given back when dropped, also by a client who gave up.
 struct Place<'c> {
-    clients: &'c Clients,
+    places: &'c Places,
     is_ours: bool,
     kept: Option<TcpStream>,
 }
@@ -181,7 +187,7 @@ struct Place<'c> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         if self.is_ours {
-            self.clients.places.borrow_mut().push_back(self.kept.take());
+            self.places.borrow_mut().push_back(self.kept.take());
         }
     }
 }

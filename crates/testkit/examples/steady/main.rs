@@ -10,6 +10,7 @@
 mod ask;
 mod load;
 mod serve;
+mod shape;
 mod tally;
 
 use std::process::ExitCode;
@@ -28,7 +29,7 @@ struct Cli {
 enum Role {
     /// Sends so many requests a second, whatever becomes of them; tells each failure as a line of JSON
     Load(load::Options),
-    /// Answers every request with its id, and notes each POST before that
+    /// Answers every request with its id, and notes each POST and each GET that takes time before that
     Serve(serve::Options),
 }
 

@@ -17,6 +17,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::ask::field;
 use crate::now_ms;
+use crate::shape::{FILLER, PAUSE, Shape, filler_bytes};
 
 /// How long connections are still accepted after the goodbye, and how long what runs then may take.
 const LAST_CALL: Duration = Duration::from_millis(500);
@@ -40,7 +41,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1")]
     host: IpAddr,
 
-    /// The file at whose end the ids of POSTs are noted
+    /// The file at whose end POSTs, and GETs that take time, are noted: when, and the method and id
     #[arg(long, value_name = "FILE")]
     notes: PathBuf,
 
@@ -181,23 +182,32 @@ impl Instance {
         let mut words = head.split(' ');
         let (method, path) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
         let id = path.rsplit('/').next().unwrap_or("");
-        if method == "POST" {
+        let shape = Shape::at(method, path);
+        if shape.is_post() || shape.asked_ms() > 0 {
             // In one write, before anything else is done for it: a killed process has still noted it.
-            (&self.notes).write_all(format!("{:.3} {id}\n", now_ms()).as_bytes())?;
+            (&self.notes).write_all(format!("{:.3} {method} {id}\n", now_ms()).as_bytes())?;
         }
-        read_body(stream, buffer, &head, head_bytes).await?;
-        sleep(self.delay).await;
+        let arrived_bytes = read_body(stream, buffer, &head, head_bytes).await?;
+        sleep(self.delay.max(Duration::from_millis(shape.asked_ms()))).await;
         let asks_for_end =
             field(&head, "connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
         let is_last = asks_for_end || *self.phase.borrow() != Phase::Serving;
         let close = if is_last { "Connection: close\r\n" } else { "" };
-        let content = format!("{id} {}\n", self.name);
+        let mut content = format!("{id} {} {arrived_bytes}\n", self.name).into_bytes();
+        content.resize(content.len() + shape.answer_bytes(), FILLER);
         let length = content.len();
-        let mut answer = format!("HTTP/1.1 200 OK\r\n{close}Content-Length: {length}\r\n\r\n");
+        let mut answer = format!("HTTP/1.1 200 OK\r\n{close}Content-Length: {length}\r\n\r\n").into_bytes();
+        let first = answer.len() / 2;
         if method != "HEAD" {
-            answer += &content;
+            answer.append(&mut content);
         }
-        stream.write_all(answer.as_bytes()).await?;
+        if shape == Shape::PiecesGet {
+            stream.write_all(&answer[..first]).await?;
+            sleep(PAUSE).await;
+            stream.write_all(&answer[first..]).await?;
+        } else {
+            stream.write_all(&answer).await?;
+        }
         Ok(!is_last)
     }
 }
@@ -213,17 +223,17 @@ async fn read_head(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<(), E
     Ok(())
 }
 
-/// Reads the body to its end, and leaves in the buffer what is behind it.
+/// Reads the body to its end, and leaves in the buffer what is behind it; how much filler was in it.
 async fn read_body(
     stream: &mut TcpStream,
     buffer: &mut Vec<u8>,
     head: &str,
     head_bytes: usize,
-) -> Result<(), Error> {
+) -> Result<usize, Error> {
     let end = if let Some(length) = field(head, "content-length") {
         head_bytes + length.parse::<usize>().map_err(|_| ErrorKind::InvalidData)?
     } else if field(head, "transfer-encoding").is_some() {
-        while !buffer.ends_with(b"0\r\n\r\n") {
+        while !buffer[head_bytes..].ends_with(b"0\r\n\r\n") {
             read_more(stream, buffer).await?;
         }
         buffer.len()
@@ -233,8 +243,7 @@ async fn read_body(
     while buffer.len() < end {
         read_more(stream, buffer).await?;
     }
-    buffer.drain(..end);
-    Ok(())
+    Ok(filler_bytes(buffer.drain(..end).as_slice()))
 }
 
 async fn read_more(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<(), Error> {

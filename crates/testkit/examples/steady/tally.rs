@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::ask::Ask;
 use crate::now_ms;
 
-/// An answer that took longer is told of, so that it can be seen what held it up.
+/// An answer that took longer than it asked for is told of, so that it can be seen what held it up.
 const SLOW: Duration = Duration::from_millis(100);
 
 /// How one request ended.
@@ -28,7 +28,7 @@ pub(crate) struct Tally {
     begun_ms: f64,
     /// Answers and failures of each second.
     seconds: BTreeMap<u64, [u64; 2]>,
-    /// Of answers, in microseconds; GET and POST.
+    /// Of answers that did not ask for time, in microseconds; GET and POST.
     took_us: [Vec<u32>; 2],
     failed: [u64; 2],
     kinds: BTreeMap<String, u64>,
@@ -36,6 +36,8 @@ pub(crate) struct Tally {
     resent: u64,
     last_answer: Instant,
     longest_gap: Duration,
+    /// Answers that asked for time.
+    slow: u64,
     most_lag: Duration,
     has_trouble: bool,
 }
@@ -52,6 +54,7 @@ impl Tally {
             resent: 0,
             last_answer: Instant::now(),
             longest_gap: Duration::ZERO,
+            slow: 0,
             most_lag: Duration::ZERO,
             has_trouble: false,
         }
@@ -67,7 +70,7 @@ impl Tally {
     pub(crate) fn count(&mut self, ending: &Ending) {
         let ended_ms = now_ms();
         let second = self.seconds.entry((ended_ms / 1000.0) as u64).or_default();
-        let method = usize::from(ending.ask.is_post);
+        let method = usize::from(ending.ask.shape.is_post());
         self.fresh += u64::from(ending.is_fresh);
         self.resent += u64::from(ending.resent);
         if let Some(kind) = &ending.trouble {
@@ -79,10 +82,15 @@ impl Tally {
             return;
         }
         second[0] += 1;
-        self.took_us[method].push(u32::try_from(ending.took.as_micros()).unwrap_or(u32::MAX));
+        let asked_ms = ending.ask.shape.asked_ms();
+        if asked_ms == 0 {
+            self.took_us[method].push(u32::try_from(ending.took.as_micros()).unwrap_or(u32::MAX));
+        } else {
+            self.slow += 1;
+        }
         self.longest_gap = self.longest_gap.max(self.last_answer.elapsed());
         self.last_answer = Instant::now();
-        if ending.took >= SLOW {
+        if ending.took >= SLOW + Duration::from_millis(asked_ms) {
             tell("slow", ending, ended_ms);
         }
         if std::mem::take(&mut self.has_trouble) {
@@ -102,7 +110,8 @@ impl Tally {
                 "event": "sum",
                 "begun_ms": self.begun_ms,
                 "ended_ms": now_ms(),
-                "ok": all.len(),
+                "ok": all.len() as u64 + self.slow,
+                "slow": self.slow,
                 "failed": self.failed[0] + self.failed[1],
                 "failed_get": self.failed[0],
                 "failed_post": self.failed[1],
@@ -125,12 +134,13 @@ fn tell(event: &str, ending: &Ending, ended_ms: f64) {
         "{}",
         json!({
             "event": event,
-            "method": if ending.ask.is_post { "POST" } else { "GET" },
+            "method": if ending.ask.shape.is_post() { "POST" } else { "GET" },
             "id": ending.ask.id,
             "kind": ending.trouble,
             "fresh": ending.is_fresh,
             "reused": ending.was_reused,
             "resent": ending.resent,
+            "asked_ms": ending.ask.shape.asked_ms(),
             "begun_ms": ending.begun_ms,
             "ended_ms": ended_ms,
             "answer_begun": ending.answer_begun,
