@@ -24,10 +24,11 @@ class Outage:
 
 @dataclasses.dataclass
 class Stop:
-    """An instance stood still, and went on."""
+    """An instance was told to stand still, stood still, and went on."""
 
     name: str
     begun_ms: float
+    stood_ms: float
     went_on_ms: float
 
 

@@ -152,9 +152,10 @@ class Stage:
     def stop(self, instance):
         """SIGSTOP."""
         self.mark()
-        # Until it goes on, it has no end.
-        self.record.stops.append(Stop(instance.name, now_ms(), float("inf")))
+        begun = now_ms()
         instance.process.stand_still()
+        # Until it goes on, it has no end.
+        self.record.stops.append(Stop(instance.name, begun, now_ms(), float("inf")))
 
     def go_on(self, instance):
         """SIGCONT."""

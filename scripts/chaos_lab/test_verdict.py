@@ -65,7 +65,8 @@ class Forgiven(unittest.TestCase):
     def test_a_get_is_given_up_when_three_instances_died_with_it(self):
         deaths = [Death("i0", 500, 501), Death("i1", 1000, 1001), Death("i2", 1500, 1501)]
         visits = [("i0", 5), ("i1", 502), ("i2", 1002)]
-        failed = [request(0, 1502, kind="status-502", asked=3000)]
+        # The client knew before us.
+        failed = [request(0, 1500.5, kind="status-502", asked=3000)]
 
         def failed_get(deaths, visits):
             return verdict(failed=failed, deaths=deaths, visits={"a": visits}).failed_get
@@ -125,26 +126,29 @@ class Moved(unittest.TestCase):
         self.assertEqual(verdict(slow=slow, visits={"a": [("i0", 110)]}).longest_ms, 800)
         more = {"visits": {"a": [("i0", 110), ("i1", 890)]}, "marks": [850]}
         self.assertEqual(verdict(slow=slow, deaths=[Death("i0", 850, 880)], **more).longest_ms, 30)
-        seen = verdict(slow=slow, stops=[Stop("i0", 200, 5000)], **more)
+        seen = verdict(slow=slow, stops=[Stop("i0", 200, 200, 5000)], **more)
         self.assertEqual((seen.longest_ms, seen.held), (710, 0))
+        # Noted late by one that had been stopped.
+        late = {"a": [("i0", 2850), ("i1", 110)]}
+        self.assertEqual(verdict(slow=slow, visits=late, stops=[Stop("i0", 50, 50, 2840)]).longest_ms, 800)
         # Taken away from an instance that lives.
         self.assertEqual(verdict(slow=slow, **more).longest_ms, 800)
 
     def test_a_post_waits_for_the_stopped_instance_that_has_it(self):
         more = {"slow": [request(150, 20000, "POST")], "marks": [100], "notes": {"a": ["i0"]}}
-        self.assertEqual(verdict(stops=[Stop("i0", 100, 19990)], **more).longest_ms, 4)
-        self.assertEqual(verdict(stops=[Stop("i1", 100, 19990)], **more).longest_ms, 19850)
-        self.assertEqual(verdict(stops=[Stop("i0", 20001, 30000)], **more).longest_ms, 19850)
-        self.assertEqual(verdict(stops=[Stop("i0", 50, 140)], **more).longest_ms, 19850)
+        self.assertEqual(verdict(stops=[Stop("i0", 100, 100, 19990)], **more).longest_ms, 4)
+        self.assertEqual(verdict(stops=[Stop("i1", 100, 100, 19990)], **more).longest_ms, 19850)
+        self.assertEqual(verdict(stops=[Stop("i0", 20001, 20001, 30000)], **more).longest_ms, 19850)
+        self.assertEqual(verdict(stops=[Stop("i0", 50, 50, 140)], **more).longest_ms, 19850)
 
     def test_a_get_need_not_wait_until_a_stopped_instance_goes_on(self):
         slow = [request(100, 2100), request(4500, 6000), request(5900, 6100), request(100, 6000, "POST")]
-        seen = verdict(slow=slow, stops=[Stop("i0", 0, 5950)])
+        seen = verdict(slow=slow, stops=[Stop("i0", 0, 0, 5950)])
         self.assertEqual((seen.held, seen.is_harmless), (1, False))
-        self.assertTrue(verdict(slow=slow, stops=[Stop("i0", 0, 3000)]).is_harmless)
+        self.assertTrue(verdict(slow=slow, stops=[Stop("i0", 0, 0, 3000)]).is_harmless)
         # It was at work all the time.
         slow = [request(4500, 6300, asked=1500)]
-        self.assertEqual(verdict(slow=slow, visits={"a": [("i1", 4600)]}, stops=[Stop("i0", 0, 5950)]).held, 0)
+        self.assertEqual(verdict(slow=slow, visits={"a": [("i1", 4600)]}, stops=[Stop("i0", 0, 0, 5950)]).held, 0)
 
     def test_a_client_that_heals_a_reset_has_seen_it(self):
         self.assertFalse(verdict(resent=1).is_harmless)

@@ -134,15 +134,19 @@ def has_used_its_tries(one, record):
     as far as to note it."""
     visits = record.visits.get(one["id"], [])
     deaths = sum(one["begun_ms"] <= death.dead_ms and death.asked_ms <= one["ended_ms"] for death in record.deaths)
-    with_death = all(end_of_visit(one, visit, record.deaths) is not None for visit in visits)
-    return with_death and len(visits) >= TRIES - 1 and deaths >= TRIES
+    have_ended = all(end_of_visit(one, visit, record) is not None for visit in visits)
+    return have_ended and len(visits) >= TRIES - 1 and deaths >= TRIES
 
 
-def end_of_visit(one, visit, ends):
-    """When the instance that had noted a GET died or stopped during it, or None. `ends` are deaths or stops."""
+def end_of_visit(one, visit, record):
+    """When the instance that had noted a GET died or stopped during it, or None. Clients may know of a death before us."""
     name, noted_ms = visit
-    moments = [end.dead_ms if isinstance(end, Death) else end.begun_ms for end in ends if end.name == name]
-    return min((moment for moment in moments if noted_ms <= moment <= one["ended_ms"]), default=None)
+    ends = [(death.asked_ms, death.dead_ms) for death in record.deaths if death.name == name]
+    ends += [(stop.begun_ms, stop.stood_ms) for stop in record.stops if stop.name == name]
+    return min(
+        (min(until, one["ended_ms"]) for since, until in ends if noted_ms <= until and since <= one["ended_ms"]),
+        default=None,
+    )
 
 
 def is_held_by_stopped(one, record):
@@ -172,16 +176,19 @@ def gaps(one, record):
 
     That is all of it, but for GETs that asked for time: what they asked for is no wait, nor is what an instance had done
     for them when it died or stopped. What one that lives had done and is not waited for is a wait."""
-    asked_ms = one.get("asked_ms", 0)
-    visits = sorted(record.visits.get(one["id"], []), key=lambda visit: visit[1]) if asked_ms else []
     found, since = [], one["begun_ms"]
-    for number, visit in enumerate(visits):
-        ends = [end_of_visit(one, visit, ends) for ends in (record.deaths, record.stops)]
-        end = min((end for end in ends if end is not None), default=None)
+    visits = [(visit, end_of_visit(one, visit, record)) for visit in record.visits.get(one["id"], [])]
+    # A stopped instance notes what lay in its sockets when it goes on: nobody waits for that any more.
+    visits = [
+        (noted_ms, end)
+        for (_, noted_ms), end in visits
+        if end is not None or noted_ms + one["asked_ms"] <= one["ended_ms"] + JUST_BEFORE_MS
+    ]
+    for number, (noted_ms, end) in enumerate(sorted(visits, key=lambda visit: visit[0])):
         if end is None and number + 1 < len(visits):
             continue
-        found.append((since, visit[1]))
-        done = visit[1] + asked_ms
+        found.append((since, noted_ms))
+        done = noted_ms + one["asked_ms"]
         since = min(done, one["ended_ms"], done if end is None else end)
     return [*found, (since, one["ended_ms"])]
 
