@@ -201,7 +201,8 @@ impl Tracked {
                     self.give_up(true);
                     return Fate::Goes(Why::NeverAnswered);
                 }
-                let must_answer = self.is_doubted || self.standing != Standing::Listed;
+                let has_penalty = self.ejection.is_some_and(|ejection| ejection.is_for_failures());
+                let must_answer = self.is_doubted || has_penalty || self.standing != Standing::Listed;
                 self.is_doubted = false;
                 if must_answer {
                     self.eject(now, Why::Unanswered, now);
@@ -224,10 +225,8 @@ impl Tracked {
     }
 
     fn eject(&mut self, now: Duration, why: Why, until: Duration) {
-        let before = self.ejection;
-        // A penalty is not ended by what is met meanwhile.
-        let until = before.map_or(until, |before| before.until.max(until));
-        let since = before.filter(|before| before.why == why).map_or(now, |before| before.since);
+        // Whatever is met meanwhile takes the place of a penalty, which is capped as nothing else is.
+        let since = self.ejection.filter(|before| before.why == why).map_or(now, |before| before.since);
         self.ejection = Some(Ejection { why, since, until });
     }
 
