@@ -279,17 +279,26 @@ impl Tracked {
 
     /// What is told of it.
     fn state(&self) -> (State, Why) {
-        let down = self.place.iter().flat_map(|place| &place.checks).find_map(|check| check.down);
+        let is_suspect = matches!(self.standing, Standing::Suspect { .. });
         match (self.ejection, self.standing.doubt()) {
             _ if self.draining => (State::Draining, Why::Draining),
             (Some(ejection), _) => (State::Ejected, ejection.why),
-            (None, Some(why)) if matches!(self.standing, Standing::Suspect { .. }) => (State::Ejected, why),
-            (None, Some(why)) => (State::Unconfirmed, why),
-            (None, None) => match down {
-                Some((_, bad)) => (State::Ejected, Why::Checks(bad)),
-                None => (State::Confirmed, Why::Listed),
+            (None, Some(why)) if is_suspect => (State::Ejected, why),
+            (None, Some(why)) if self.standing.has_never_answered() => (State::Unconfirmed, why),
+            (None, doubt) => match (self.down_everywhere(), doubt) {
+                (Some(bad), _) => (State::Ejected, Why::Checks(bad)),
+                (None, Some(why)) => (State::Unconfirmed, why),
+                (None, None) => (State::Confirmed, Why::Listed),
             },
         }
+    }
+
+    /// After how many bad answers the checks of all its groups have taken it out; none if it is in one group still.
+    fn down_everywhere(&self) -> Option<u32> {
+        let place = self.place.as_ref()?;
+        let down = |(id, _)| place.checks.iter().find(|check| check.id == id)?.down;
+        let bad = place.memberships.iter().map(|it| it.check.and_then(down).map(|(_, bad)| bad));
+        bad.collect::<Option<Vec<u32>>>()?.into_iter().min()
     }
 
     /// Its state, if that is not what was told: with the state that was.
