@@ -6,6 +6,7 @@ use std::time::Duration;
 use berth_model::{Instance, Run};
 use berth_pick::{Chance, Endpoint, Signal};
 
+use crate::agenda::{Dues, Rank};
 use crate::checked::{CheckId, Checked};
 use crate::choice::Class;
 use crate::failures::{Penalties, Watched};
@@ -34,8 +35,8 @@ pub(crate) struct Tracked {
     pub(crate) place: Option<Place>,
     told: Option<(State, Why)>,
     since: Duration,
-    /// Its place in the agenda.
-    pub(crate) due: Option<Duration>,
+    /// Its places in the agenda.
+    pub(crate) due: Dues,
 }
 
 /// Where an endpoint may be chosen.
@@ -90,7 +91,7 @@ impl Tracked {
             place: None,
             told: None,
             since: now,
-            due: None,
+            due: Dues::default(),
         }
     }
 
@@ -258,10 +259,39 @@ impl Tracked {
     }
 
     /// When something is to be done about it.
-    pub(crate) fn next(&self, now: Duration) -> Option<Duration> {
-        let checks = self.place.iter().flat_map(|place| &place.checks).map(Checked::next);
+    pub(crate) fn next(&self, now: Duration) -> Dues {
+        let mut dues = Dues::default();
         let limit = self.standing.limit().filter(|limit| *limit > now);
-        checks.chain(self.life.next()).chain(limit).min()
+        limit.into_iter().chain(self.life.lost_at()).for_each(|at| dues.add(Rank::Limit, at));
+        self.life.next().into_iter().for_each(|at| dues.add(self.life_rank(), at));
+        for check in self.place.iter().flat_map(|place| &place.checks) {
+            dues.add(check.rank(self.ejection.is_some()), check.next());
+        }
+        dues
+    }
+
+    /// How urgent its next probe is.
+    pub(crate) fn life_rank(&self) -> Rank {
+        let owes_proof =
+            matches!(self.standing, Standing::Suspect { .. } | Standing::Remembered { answers: false });
+        let was_asked = self.ejection.is_some() || owes_proof && !self.life.is_first();
+        if self.life.is_for_doubt() {
+            Rank::Doubt
+        } else if was_asked && self.life.good == 0 {
+            Rank::Return
+        } else {
+            // Whoever has answered answers again, most likely, and soon.
+            Rank::Other
+        }
+    }
+
+    /// It goes by another endpoint from now on: what was counted at the one before says nothing, and what comes of its
+    /// probes is not heard.
+    pub(crate) fn forget_endpoint(&mut self) {
+        self.watched = None;
+        self.life.under_way = None;
+        let checks = self.place.iter_mut().flat_map(|place| &mut place.checks);
+        checks.for_each(|check| check.under_way = None);
     }
 
     /// What it is where this check decides.
