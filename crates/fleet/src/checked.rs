@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use berth_pick::Chance;
 
+use crate::agenda::Rank;
 use crate::probing::jittered;
 use crate::{Check, Probed};
 
@@ -34,6 +35,11 @@ impl Checked {
     pub(crate) fn next(&self) -> Duration {
         // One of which nothing is heard is forgotten.
         self.under_way.map_or(self.due, |began| began + self.check.interval.max(self.check.timeout) * 10)
+    }
+
+    /// How urgent it is, where the endpoint is ejected or not.
+    pub(crate) fn rank(&self, is_ejected: bool) -> Rank {
+        if is_ejected || self.down.is_some() { Rank::Return } else { Rank::Other }
     }
 
     /// Begins one if it is time. What is late is not made up for.

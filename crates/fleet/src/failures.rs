@@ -49,9 +49,9 @@ impl Watched {
     /// Failures, and all requests among which they were.
     pub(crate) fn of_late(&self) -> (u64, u64) {
         let (Some(first), Some(last)) = (self.samples.front(), self.samples.back()) else { return (0, 0) };
-        let failed = last.2 - first.2;
+        let failed = last.2.saturating_sub(first.2);
         // Those that had begun before may fail as well.
-        (failed, (last.1 - first.1).max(failed))
+        (failed, last.1.saturating_sub(first.1).max(failed))
     }
 
     /// Which part of its requests failed, from 0 to 1.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use berth_model::{Identity, Instance, Run};
 use berth_pick::{Chance, Endpoint, Signal};
 
-use crate::Probed;
+use crate::agenda::{Agenda, Rank};
 use crate::checked::CheckId;
 use crate::failures::LOOK_EVERY;
 use crate::groups::{Group, Members};
@@ -17,6 +17,7 @@ use crate::sources::{Said, SourceId, Sources, Word};
 use crate::standing::Standing;
 use crate::told::{Turn, Why};
 use crate::tracked::{Fate, Tracked};
+use crate::{Probed, Slots};
 
 /// A probe that is to be sent now.
 #[derive(Clone, Debug)]
@@ -39,7 +40,7 @@ pub struct Fleet {
     pub(crate) keys: HashMap<u64, Identity>,
     pub(crate) by_address: HashMap<SocketAddr, BTreeSet<Identity>>,
     pub(crate) groups: HashMap<Group, Members>,
-    pub(crate) agenda: BTreeSet<(Duration, u64)>,
+    pub(crate) agenda: Agenda,
     /// Those whose failures are watched, and when they are looked at.
     pub(crate) watched: BTreeSet<u64>,
     pub(crate) look_at: Option<Duration>,
@@ -59,7 +60,7 @@ impl Fleet {
             keys: HashMap::new(),
             by_address: HashMap::new(),
             groups: HashMap::new(),
-            agenda: BTreeSet::new(),
+            agenda: Agenda::default(),
             watched: BTreeSet::new(),
             look_at: None,
             changed: BTreeSet::new(),
@@ -186,14 +187,27 @@ impl Fleet {
         self.settle(now, &identity);
     }
 
-    /// When [`Self::due`] has something to do next.
+    /// When [`Self::due`] has something to do next, if it may send probes.
     pub fn next_deadline(&self) -> Option<Duration> {
-        let agenda = self.agenda.first().map(|(at, _)| *at);
+        self.next_deadline_within(Slots { free: usize::MAX, all: 0 })
+    }
+
+    /// When [`Self::due_within`] has something to do next with these slots. What waits for a slot is due when a probe has
+    /// ended.
+    pub fn next_deadline_within(&self, slots: Slots) -> Option<Duration> {
+        let agenda = self.agenda.next(slots);
         self.sources.next_deadline().into_iter().chain(self.look_at).chain(agenda).min()
     }
 
-    /// Does what is due, and says which probes are to be sent. What is due at more than `most` endpoints stays so.
+    /// Does what is due, and says which probes are to be sent: `most`, and what else is due at the last of these
+    /// endpoints. What is due beyond that stays so.
     pub fn due(&mut self, now: Duration, most: usize) -> Vec<Order> {
+        self.due_within(now, Slots { free: most, all: 0 })
+    }
+
+    /// The same with some of all slots kept for what is urgent: doubts have any, and those that are out no more than
+    /// half.
+    pub fn due_within(&mut self, now: Duration, slots: Slots) -> Vec<Order> {
         if self.sources.next_deadline().is_some_and(|at| at <= now) {
             let mut touched = BTreeSet::new();
             self.sources.expire(now, &mut touched);
@@ -203,19 +217,17 @@ impl Fleet {
             self.look_at_failures(now);
         }
         let mut orders = Vec::new();
-        for _ in 0..most {
-            let Some((at, key)) = self.agenda.first().copied().filter(|(at, _)| *at <= now) else { break };
-            self.agenda.remove(&(at, key));
-            self.attend(now, key, &mut orders);
+        while let Some((rank, key)) = self.agenda.pop(now, slots.without(orders.len())) {
+            self.attend(now, (rank, key), &mut orders);
         }
         orders
     }
 
-    /// Does what is due at one endpoint.
-    fn attend(&mut self, now: Duration, key: u64, orders: &mut Vec<Order>) {
+    /// Does what is due at one endpoint and of one rank.
+    fn attend(&mut self, now: Duration, (rank, key): (Rank, u64), orders: &mut Vec<Order>) {
         let Some(identity) = self.keys.get(&key).cloned() else { return };
         let Some(tracked) = self.endpoints.get_mut(&identity) else { return };
-        tracked.due = None;
+        tracked.due.remove(rank);
         let answers = tracked.life.answers();
         let standing = tracked.standing;
         if standing.limit().is_some_and(|limit| limit <= now) {
@@ -228,15 +240,16 @@ impl Fleet {
         }
         let Some(tracked) = self.endpoints.get_mut(&identity) else { return };
         tracked.life.expire(now);
+        let (life_rank, is_ejected) = (tracked.life_rank(), tracked.ejection.is_some());
         let Some(place) = &mut tracked.place else { return };
         let mut order = |check| {
             orders.push(Order { endpoint: Arc::clone(&place.endpoint), check, began: now });
         };
-        if tracked.life.begin_due(now) {
+        if life_rank == rank && tracked.life.begin_due(now) {
             order(None);
         }
         for check in &mut place.checks {
-            if check.begin(now, &mut self.chance) {
+            if check.rank(is_ejected) == rank && check.begin(now, &mut self.chance) {
                 order(Some(check.id));
             }
         }

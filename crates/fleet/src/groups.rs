@@ -7,6 +7,7 @@ use std::time::Duration;
 use berth_model::Identity;
 use berth_pick::Endpoint;
 
+use crate::agenda::Dues;
 use crate::checked::{CheckId, Checked};
 use crate::choice::{Class, Counts};
 use crate::told::Turn;
@@ -94,8 +95,10 @@ impl Fleet {
     pub(crate) fn forget_key(&mut self, identity: &Identity, key: u64) {
         self.keys.remove(&key);
         self.watched.remove(&key);
-        let due = self.endpoints.get_mut(identity).and_then(|tracked| tracked.due.take());
-        due.map(|due| self.agenda.remove(&(due, key)));
+        if let Some(tracked) = self.endpoints.get_mut(identity) {
+            self.agenda.plan(key, std::mem::take(&mut tracked.due), Dues::default());
+            tracked.forget_endpoint();
+        }
     }
 
     /// Takes an endpoint out of its groups, of which the rest is to be held to half. Returns what its checks have come
@@ -128,11 +131,8 @@ impl Fleet {
         }
         let next = tracked.next(now);
         let Some(key) = tracked.key() else { return };
-        if next != tracked.due {
-            let before = std::mem::replace(&mut tracked.due, next);
-            before.map(|due| self.agenda.remove(&(due, key)));
-            self.agenda.extend(next.map(|due| (due, key)));
-        }
+        let before = std::mem::replace(&mut tracked.due, next);
+        self.agenda.plan(key, before, next);
         self.count(now, identity, key);
     }
 

@@ -5,6 +5,7 @@
 //! chosen, who is to be probed, and why. The rows that comments speak of are those of the evidence table in
 //! `docs/reliability.md`.
 
+mod agenda;
 mod budget;
 mod check;
 mod checked;
@@ -22,6 +23,7 @@ mod standing;
 mod told;
 mod tracked;
 
+pub use agenda::Slots;
 pub use budget::RetryBudget;
 pub use check::Check;
 pub use checked::CheckId;

@@ -113,9 +113,24 @@ impl Probing {
         matches!(self.last, Some((_, Probed::Answered { .. })))
     }
 
-    /// When the next one is to begin; where one is under way, when that is forgotten.
+    /// When the one that is under way is forgotten.
+    pub(crate) fn lost_at(&self) -> Option<Duration> {
+        self.under_way.map(|began| began + LOST_AFTER)
+    }
+
+    /// When the next one is to begin; none while one is under way.
     pub(crate) fn next(&self) -> Option<Duration> {
-        self.under_way.map(|began| began + LOST_AFTER).or(self.due)
+        self.due.filter(|_| self.under_way.is_none())
+    }
+
+    /// Whether it is to settle a doubt.
+    pub(crate) fn is_for_doubt(&self) -> bool {
+        self.pace == Some(Pace::Doubt)
+    }
+
+    /// Whether none has been sent at this pace.
+    pub(crate) fn is_first(&self) -> bool {
+        self.sent == 0
     }
 
     /// Forgets one that is under way for too long.

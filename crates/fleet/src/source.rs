@@ -67,6 +67,10 @@ pub(crate) fn of_the_same_run<'a, V>(
     all.range(lowest..).map(|(identity, _)| identity).take_while(of_it)
 }
 
+fn grace(instance: &Instance) -> Duration {
+    NEW_EPOCH_GRACE.max(instance.ttl_s.duration())
+}
+
 impl Source {
     pub(crate) fn identities(&self) -> impl Iterator<Item = &Identity> {
         self.listed.keys().chain(self.held.keys()).chain(self.remembered.keys())
@@ -162,6 +166,8 @@ impl Source {
         let intended = ended.into_iter().filter(|(_, reason)| reason.is_intent());
         self.ended.extend(intended.map(|(key, reason)| (key, (reason, now))));
         if new_epoch {
+            // Whoever was about to register with the registry as it was before has to begin again.
+            self.held.values_mut().for_each(|held| held.until = now + grace(&held.instance));
             self.hold(now, missing, false);
         }
         if begun_since {
@@ -178,7 +184,7 @@ impl Source {
     ) {
         for (identity, instance) in missing {
             if !self.listed.contains_key(&identity) {
-                let until = now + NEW_EPOCH_GRACE.max(instance.ttl_s.duration());
+                let until = now + grace(&instance);
                 self.held.entry(identity).or_insert(Held { instance, until, is_remembered });
             }
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use berth_model::{Instance, Run};
 use berth_pick::{Chance, Endpoint, Signal};
 
+use crate::agenda::{Dues, Rank};
 use crate::checked::{CheckId, Checked};
 use crate::choice::Class;
 use crate::failures::{Penalties, Watched};
@@ -34,8 +35,8 @@ pub(crate) struct Tracked {
     pub(crate) place: Option<Place>,
     told: Option<(State, Why)>,
     since: Duration,
-    /// Its place in the agenda.
-    pub(crate) due: Option<Duration>,
+    /// Its places in the agenda.
+    pub(crate) due: Dues,
 }
 
 /// Where an endpoint may be chosen.
@@ -90,7 +91,7 @@ impl Tracked {
             place: None,
             told: None,
             since: now,
-            due: None,
+            due: Dues::default(),
         }
     }
 
@@ -201,7 +202,8 @@ impl Tracked {
                     self.give_up(true);
                     return Fate::Goes(Why::NeverAnswered);
                 }
-                let must_answer = self.is_doubted || self.standing != Standing::Listed;
+                let has_penalty = self.ejection.is_some_and(|ejection| ejection.is_for_failures());
+                let must_answer = self.is_doubted || has_penalty || self.standing != Standing::Listed;
                 self.is_doubted = false;
                 if must_answer {
                     self.eject(now, Why::Unanswered, now);
@@ -224,10 +226,8 @@ impl Tracked {
     }
 
     fn eject(&mut self, now: Duration, why: Why, until: Duration) {
-        let before = self.ejection;
-        // A penalty is not ended by what is met meanwhile.
-        let until = before.map_or(until, |before| before.until.max(until));
-        let since = before.filter(|before| before.why == why).map_or(now, |before| before.since);
+        // Whatever is met meanwhile takes the place of a penalty, which is capped as nothing else is.
+        let since = self.ejection.filter(|before| before.why == why).map_or(now, |before| before.since);
         self.ejection = Some(Ejection { why, since, until });
     }
 
@@ -259,10 +259,39 @@ impl Tracked {
     }
 
     /// When something is to be done about it.
-    pub(crate) fn next(&self, now: Duration) -> Option<Duration> {
-        let checks = self.place.iter().flat_map(|place| &place.checks).map(Checked::next);
+    pub(crate) fn next(&self, now: Duration) -> Dues {
+        let mut dues = Dues::default();
         let limit = self.standing.limit().filter(|limit| *limit > now);
-        checks.chain(self.life.next()).chain(limit).min()
+        limit.into_iter().chain(self.life.lost_at()).for_each(|at| dues.add(Rank::Limit, at));
+        self.life.next().into_iter().for_each(|at| dues.add(self.life_rank(), at));
+        for check in self.place.iter().flat_map(|place| &place.checks) {
+            dues.add(check.rank(self.ejection.is_some()), check.next());
+        }
+        dues
+    }
+
+    /// How urgent its next probe is.
+    pub(crate) fn life_rank(&self) -> Rank {
+        let owes_proof =
+            matches!(self.standing, Standing::Suspect { .. } | Standing::Remembered { answers: false });
+        let was_asked = self.ejection.is_some() || owes_proof && !self.life.is_first();
+        if self.life.is_for_doubt() {
+            Rank::Doubt
+        } else if was_asked && self.life.good == 0 {
+            Rank::Return
+        } else {
+            // Whoever has answered answers again, most likely, and soon.
+            Rank::Other
+        }
+    }
+
+    /// It goes by another endpoint from now on: what was counted at the one before says nothing, and what comes of its
+    /// probes is not heard.
+    pub(crate) fn forget_endpoint(&mut self) {
+        self.watched = None;
+        self.life.under_way = None;
+        let checks = self.place.iter_mut().flat_map(|place| &mut place.checks);
+        checks.for_each(|check| check.under_way = None);
     }
 
     /// What it is where this check decides.
@@ -280,17 +309,26 @@ impl Tracked {
 
     /// What is told of it.
     fn state(&self) -> (State, Why) {
-        let down = self.place.iter().flat_map(|place| &place.checks).find_map(|check| check.down);
+        let is_suspect = matches!(self.standing, Standing::Suspect { .. });
         match (self.ejection, self.standing.doubt()) {
             _ if self.draining => (State::Draining, Why::Draining),
             (Some(ejection), _) => (State::Ejected, ejection.why),
-            (None, Some(why)) if matches!(self.standing, Standing::Suspect { .. }) => (State::Ejected, why),
-            (None, Some(why)) => (State::Unconfirmed, why),
-            (None, None) => match down {
-                Some((_, bad)) => (State::Ejected, Why::Checks(bad)),
-                None => (State::Confirmed, Why::Listed),
+            (None, Some(why)) if is_suspect => (State::Ejected, why),
+            (None, Some(why)) if self.standing.has_never_answered() => (State::Unconfirmed, why),
+            (None, doubt) => match (self.down_everywhere(), doubt) {
+                (Some(bad), _) => (State::Ejected, Why::Checks(bad)),
+                (None, Some(why)) => (State::Unconfirmed, why),
+                (None, None) => (State::Confirmed, Why::Listed),
             },
         }
+    }
+
+    /// After how many bad answers the checks of all its groups have taken it out; none if it is in one group still.
+    fn down_everywhere(&self) -> Option<u32> {
+        let place = self.place.as_ref()?;
+        let down = |(id, _)| place.checks.iter().find(|check| check.id == id)?.down;
+        let bad = place.memberships.iter().map(|it| it.check.and_then(down).map(|(_, bad)| bad));
+        bad.collect::<Option<Vec<u32>>>()?.into_iter().min()
     }
 
     /// Its state, if that is not what was told: with the state that was.

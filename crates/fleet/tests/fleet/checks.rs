@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use berth_fleet::{Check, CheckId, Class, Membership, State, Why};
+use berth_model::Reason;
 use berth_pick::Signal;
 
-use super::site::{START, Site, There, group, instance};
+use super::site::{START, Site, There, group, instance, left};
 
 fn checked(name: &str, id: CheckId, check: Check) -> Membership {
     Membership { check: Some((id, check)), ..group(name) }
@@ -89,8 +90,12 @@ fn an_endpoint_in_several_groups_has_several_checks() {
         site.wait(0.05);
     }
     assert_eq!(down(&site), [Class::Confirmed, Class::Ejected, Class::Confirmed]);
+    assert_eq!(site.state("a"), (State::Confirmed, Why::Listed), "it is in some of them");
     site.wait(10.0);
     assert_eq!(down(&site), [Class::Ejected, Class::Ejected, Class::Confirmed]);
+    assert_eq!(site.state("a"), (State::Confirmed, Why::Listed));
+    site.regroup("a", vec![checked("x", 1, Check::default()), checked("y", 2, often)]);
+    assert!(matches!(site.state("a"), (State::Ejected, Why::Checks(2 | 3))), "{:?}", site.state("a"));
     // What a check has come to lasts where the group does.
     site.regroup("a", vec![group("z"), checked("x", 1, Check::default())]);
     assert_eq!(down(&site), [Class::Confirmed, Class::Ejected]);
@@ -123,4 +128,17 @@ fn one_of_which_nothing_is_heard_is_not_the_last() {
     site.wait(60.0);
     let sent = site.sent_since("a", START).len();
     assert!((2..=4).contains(&sent), "{sent}");
+}
+
+#[test]
+fn who_is_not_confirmed_and_out_for_its_checks_is_shown_so() {
+    let mut site = site();
+    site.there(1, There::AnswersBadly);
+    site.wait(10.0);
+    site.say(0, left(instance("a", 1), Reason::Expired));
+    site.wait(5.0);
+    assert_eq!((site.state("a"), site.class("a")), ((State::Ejected, Why::Checks(3)), Class::Ejected));
+    site.there(1, There::Answers);
+    site.wait(5.0);
+    assert_eq!((site.state("a"), site.class("a")), ((State::Unconfirmed, Why::Expired), Class::Unconfirmed));
 }

@@ -183,3 +183,39 @@ fn while_it_is_out_it_is_hardly_asked() {
     let sent = site.sent_since("a", before).len();
     assert!(sent < 60, "{sent} probes in 100 s");
 }
+
+#[test]
+fn an_endpoint_that_is_made_anew_is_counted_anew() {
+    let mut site = four();
+    site.errors("a", 4);
+    site.wait(25.0);
+    site.errors("a", 4);
+    site.make_anew("a");
+    site.wait(1.0);
+    site.errors("a", 4);
+    site.wait(0.5);
+    assert_eq!(site.names(), "a b c d");
+    site.errors("a", 1);
+    site.wait(0.5);
+    assert_eq!(site.state("a"), (State::Ejected, Why::Failures { failed: 5, of: 5 }));
+}
+
+#[test]
+fn a_refusal_or_a_silence_takes_the_place_of_a_penalty() {
+    for (there, why) in [(There::Refuses, Why::Refused), (There::IsSilent, Why::Unanswered)] {
+        let mut site = four();
+        for penalty in 0..3 {
+            site.errors("a", 20);
+            site.wait(0.5);
+            assert!(is_out(&site, "a"));
+            site.wait(if penalty < 2 { 13.0 } else { 0.0 });
+        }
+        // It has 20 s to stay out.
+        site.there(1, there);
+        site.wait(3.5);
+        assert_eq!(site.state("a"), (State::Ejected, why));
+        site.there(1, There::Answers);
+        site.wait(5.0);
+        assert_eq!(site.names(), "a b c d", "{why}");
+    }
+}

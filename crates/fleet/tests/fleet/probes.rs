@@ -115,3 +115,78 @@ fn no_more_are_sent_at_once_than_is_wanted() {
     assert_eq!(site.fleet.due(site.now, 2).len(), 1);
     assert!(site.fleet.next_deadline() > Some(site.now));
 }
+
+/// 400 that are silent and have been found out, and `z`, with 64 slots.
+fn silent_ones() -> Site {
+    let silent: Vec<_> = (1..=400).map(|run| instance(&format!("s{run}"), run)).collect();
+    let mut site = Site::of(&[&silent[..], &[instance("z", 999)]].concat());
+    for it in &silent {
+        site.there(it.port, There::IsSilent);
+        site.meet(it.id.as_str(), Signal::Silent);
+    }
+    site.wait(3.0);
+    site.slots = 64;
+    site.wait(10.0);
+    site
+}
+
+#[test]
+fn a_doubt_does_not_wait_behind_those_that_are_out() {
+    let mut site = silent_ones();
+    let since = site.now;
+    for _ in 0..20 {
+        site.wait(0.51);
+        assert!(site.under_way_to_others("z") <= 32);
+    }
+    let asked = site.sent.iter().filter(|(at, ..)| *at >= since).count();
+    assert!(asked >= 300, "those that are out are asked as well: {asked}");
+    site.there(999, There::IsSilent);
+    site.meet("z", Signal::Silent);
+    let since = site.now;
+    site.send();
+    assert_eq!(site.sent_since("z", since), [0]);
+}
+
+#[test]
+fn who_is_back_among_many_that_are_silent_is_asked_in_its_turn_and_then_at_once() {
+    let mut site = silent_ones();
+    let since = site.now;
+    site.there(1, There::Answers);
+    while site.sent_since("s1", since).is_empty() {
+        site.wait(0.1);
+        assert!(site.now < since + std::time::Duration::from_secs(15), "it is not asked");
+    }
+    site.wait(1.0);
+    assert_eq!(site.state("s1").0, berth_fleet::State::Confirmed);
+}
+
+#[test]
+fn whoever_is_said_to_have_crashed_is_asked_before_those_that_are_out() {
+    let mut site = silent_ones();
+    let since = site.now;
+    site.say(0, left(instance("z", 999), Reason::Crashed));
+    site.send();
+    assert_eq!(site.sent_since("z", since), [0]);
+}
+
+#[test]
+fn limits_do_not_wait_for_slots() {
+    let mut site = Site::of(&[instance("a", 1), instance("b", 2)]);
+    site.slots = 0;
+    site.say(0, left(instance("a", 1), Reason::Crashed));
+    site.wait(29.0);
+    assert!(site.has("a"));
+    site.wait(1.0);
+    assert_eq!((site.has("a"), site.sent.len()), (false, 0));
+}
+
+#[test]
+fn a_probe_of_an_endpoint_that_is_made_anew_is_not_waited_for() {
+    let mut site = Site::of(&[instance("a", 1), instance("b", 2)]);
+    site.there(1, There::LosesProbes);
+    site.meet("a", Signal::Silent);
+    site.send();
+    site.make_anew("a");
+    site.wait(2.0);
+    assert_eq!(site.sent_since("a", START).len(), 2);
+}

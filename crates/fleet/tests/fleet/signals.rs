@@ -72,3 +72,18 @@ fn several_at_once_are_all_taken() {
     assert_eq!(site.names(), "a! b");
     site.fleet.signalled(site.now, 4711);
 }
+
+#[test]
+fn nor_do_its_silences_count_once_something_has_failed() {
+    let mut site = Site::of(&[instance("a", 1), instance("b", 2), instance("c", 3)]);
+    for _ in 0..30 {
+        site.errors("a", 1);
+        site.requests("a", 9);
+        for _ in 0..9 {
+            site.meet("a", Signal::Silent);
+        }
+        site.wait(1.0);
+        assert_eq!(site.names(), "a b c");
+    }
+    assert_eq!(site.endpoint("a").signals().failures(), 30);
+}

@@ -4,7 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use berth_fleet::{CheckId, Class, Fleet, Membership, Order, Probed, Said, SourceId, State, Turn, Why};
+use berth_fleet::{
+    CheckId, Class, Fleet, Membership, Order, Probed, Said, Slots, SourceId, State, Turn, Why,
+};
 use berth_model::{
     Change, ChangeKind, Ended, Identity, Instance, Meta, Reason, Revision, Run, Scheme, Snapshot, Ttl,
 };
@@ -37,6 +39,8 @@ pub(crate) struct Site {
     pub(crate) there: HashMap<u16, There>,
     /// Every probe.
     pub(crate) sent: Vec<Sent>,
+    /// How many probes there may be at once.
+    pub(crate) slots: usize,
     pub(crate) turns: Vec<Turn>,
     pub(crate) changed: BTreeSet<String>,
     /// Where each is placed, by id; the others are in `web`.
@@ -61,6 +65,7 @@ impl Site {
             now: START,
             there: HashMap::new(),
             sent: Vec::new(),
+            slots: usize::MAX,
             turns: Vec::new(),
             changed: BTreeSet::new(),
             groups: HashMap::new(),
@@ -151,7 +156,9 @@ impl Site {
         for round in 0.. {
             assert!(round < 1_000_000, "there is always something due");
             let ends = self.under_way.iter().map(|(at, ..)| *at);
-            let Some(next) = ends.chain(self.fleet.next_deadline()).min().filter(|at| *at <= until) else {
+            let Some(next) =
+                ends.chain(self.fleet.next_deadline_within(self.slots())).min().filter(|at| *at <= until)
+            else {
                 break;
             };
             self.now = self.now.max(next);
@@ -167,7 +174,7 @@ impl Site {
 
     /// Sends what is due.
     pub(crate) fn send(&mut self) {
-        for order in self.fleet.due(self.now, usize::MAX) {
+        for order in self.fleet.due_within(self.now, self.slots()) {
             let same = |(_, it, _): &(_, Order, _)| {
                 it.endpoint.key() == order.endpoint.key() && it.check == order.check
             };
@@ -184,7 +191,24 @@ impl Site {
             self.under_way.push((self.now + ended.0, order, ended.1));
         }
         self.place();
-        assert!(self.fleet.next_deadline().is_none_or(|at| at > self.now), "what is due stays due");
+        let next = self.fleet.next_deadline_within(self.slots());
+        assert!(next.is_none_or(|at| at > self.now), "what is due stays due");
+    }
+
+    fn slots(&self) -> Slots {
+        Slots { free: self.slots.saturating_sub(self.under_way.len()), all: self.slots }
+    }
+
+    /// How many probes are under way to all but this one.
+    pub(crate) fn under_way_to_others(&self, id: &str) -> usize {
+        self.under_way.iter().filter(|(_, order, _)| order.endpoint.identity().id.as_str() != id).count()
+    }
+
+    /// An endpoint is made anew, with another key.
+    pub(crate) fn make_anew(&mut self, id: &str) {
+        let identity = self.identity(id);
+        assert!(self.roster.forget(&identity));
+        self.regroup(id, vec![group("web")]);
     }
 
     /// Traffic meets this.

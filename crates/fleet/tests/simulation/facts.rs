@@ -129,11 +129,7 @@ impl Facts {
         assert_eq!(turn.from, self.told, "{turn:?} does not follow what was told");
         assert!(turn.to.is_none() || turn.from.is_none() || turn.to != turn.from || turn.to == self.told);
         self.told = turn.to;
-        self.has_penalty = match turn.why {
-            Why::Failures { .. } => true,
-            Why::Refused | Why::Unanswered => self.has_penalty,
-            _ => false,
-        };
+        self.has_penalty = matches!(turn.why, Why::Failures { .. });
     }
 
     /// Checks that are not asked for any more are forgotten.

@@ -190,15 +190,16 @@ impl Source {
                 let missing = before.into_iter().filter(|(it, _)| !self.entries.contains_key(it));
                 let mut gone = Vec::new();
                 for (identity, mut entry) in missing.collect::<Vec<_>>() {
-                    let known = if entry.is_remembered { self.remembered_epoch } else { known };
+                    let is_new = known.is_some_and(|known| known != epoch);
+                    let began_since = entry.is_remembered && self.remembered_epoch != Some(epoch);
                     if now_listed.contains(&run_of(&identity)) {
                         self.left_places.insert(identity.clone());
                         gone.push((identity, Dropped::Intended));
                     } else if let Some(why) = ends.get(&run_of(&identity)) {
                         gone.push((identity, *why));
-                    } else if entry.until.is_some() {
+                    } else if entry.until.is_some() && !is_new {
                         self.entries.insert(identity, entry);
-                    } else if known != Some(epoch) {
+                    } else if is_new || began_since {
                         let grace = entry.instance.ttl_s.duration().max(Duration::from_secs(15));
                         entry.until = Some(now + grace);
                         self.entries.insert(identity, entry);
