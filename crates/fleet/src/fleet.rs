@@ -132,11 +132,15 @@ impl Fleet {
         let Some(tracked) = self.endpoints.get_mut(&identity) else { return };
         let Some(endpoint) = tracked.place.as_ref().map(|place| Arc::clone(&place.endpoint)) else { return };
         let mut fate = Fate::Stays;
-        for signal in endpoint.signals().take() {
-            match signal {
-                Signal::Refused => fate = tracked.refused(now, away),
-                signal => tracked.signalled(now, signal),
-            }
+        let mut meet = |signal| match signal {
+            Signal::Refused => fate = tracked.refused(now, away),
+            signal => tracked.signalled(now, signal),
+        };
+        if self.watched.contains(&key) {
+            // Its failures are looked at every now and then. One that fails with each answer should not be heard each time.
+            endpoint.signals().take_but_failures().for_each(&mut meet);
+        } else {
+            endpoint.signals().take().for_each(&mut meet);
         }
         if tracked.watched.is_some() {
             self.watched.insert(key);

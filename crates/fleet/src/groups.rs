@@ -68,6 +68,10 @@ impl Fleet {
             None => {}
         }
         let (left, mut known) = self.leave_groups(identity);
+        if memberships.is_empty() {
+            self.unplace(now, identity, before);
+            return left.iter().for_each(|group| self.hold_to_half(now, group));
+        }
         let mut checks = Vec::<Checked>::new();
         for (id, check) in memberships.iter().filter_map(|it| it.check) {
             if checks.iter().all(|it| it.id != id) {
@@ -89,6 +93,12 @@ impl Fleet {
         }
         self.settle(now, identity);
         left.iter().for_each(|group| self.hold_to_half(now, group));
+    }
+
+    /// Nobody wants this endpoint any more, which had this key.
+    fn unplace(&mut self, now: Duration, identity: &Identity, key: Option<u64>) {
+        key.into_iter().for_each(|key| self.forget_key(identity, key));
+        self.settle(now, identity);
     }
 
     /// An endpoint is not known by this key any more.

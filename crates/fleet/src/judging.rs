@@ -15,20 +15,22 @@ impl Fleet {
         let mut sums = HashMap::<Group, f64>::new();
         let mut rates = Vec::new();
         for key in std::mem::take(&mut self.watched) {
-            let Some(tracked) = self.keys.get(&key).and_then(|it| self.endpoints.get_mut(it)) else {
+            let Some(identity) = self.keys.get(&key).cloned() else { continue };
+            let Some(tracked) = self.endpoints.get_mut(&identity) else { continue };
+            let Some(endpoint) = tracked.place.as_ref().map(|place| Arc::clone(&place.endpoint)) else {
                 continue;
             };
-            let (Some(place), Some(watched)) = (&tracked.place, &mut tracked.watched) else { continue };
-            let endpoint = &place.endpoint;
-            if !watched.count(now, endpoint.requests(), endpoint.signals().failures()) {
-                tracked.watched = None;
-                continue;
+            // From here on they are told of again, if it is not watched any longer.
+            endpoint.signals().take_failures().for_each(|signal| tracked.signalled(now, signal));
+            let Some((rate, goes_on)) = tracked.count_failures(now, &endpoint) else { continue };
+            if goes_on {
+                for membership in tracked.place.iter().flat_map(|place| &place.memberships) {
+                    *sums.entry(Arc::clone(&membership.group)).or_default() += rate;
+                }
+                self.watched.insert(key);
+                rates.push((key, rate));
             }
-            for membership in &place.memberships {
-                *sums.entry(Arc::clone(&membership.group)).or_default() += watched.rate();
-            }
-            self.watched.insert(key);
-            rates.push((key, watched.rate()));
+            self.settle(now, &identity);
         }
         for (key, rate) in rates {
             self.judge_failures(now, key, rate, &sums);

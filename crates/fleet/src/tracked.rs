@@ -217,6 +217,17 @@ impl Tracked {
         Fate::Stays
     }
 
+    /// Counts its failures, if they are watched: which part of its requests, and whether they are watched on.
+    pub(crate) fn count_failures(&mut self, now: Duration, endpoint: &Endpoint) -> Option<(f64, bool)> {
+        let watched = self.watched.as_mut()?;
+        let goes_on = watched.count(now, endpoint.requests(), endpoint.signals().failures());
+        let rate = watched.rate();
+        if !goes_on {
+            self.watched = None;
+        }
+        Some((rate, goes_on))
+    }
+
     /// It fails more than the others: it is out for a while.
     pub(crate) fn fail(&mut self, now: Duration) {
         let Some((failed, of)) = self.watched.as_ref().map(Watched::of_late) else { return };

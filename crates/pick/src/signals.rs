@@ -34,19 +34,33 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Raises a signal. True if there was none that waits to be taken: then whoever takes them has to be told.
+    /// Raises a signal. True if it does not wait to be taken already: then whoever takes them has to be told.
     #[cold]
     pub fn raise(&self, signal: Signal) -> bool {
         // Whoever is slow has not failed yet; its probe decides.
         if signal != Signal::Silent {
             self.failures.fetch_add(1, Ordering::Relaxed);
         }
-        self.raised.fetch_or(signal.bit(), Ordering::AcqRel) == 0
+        self.raised.fetch_or(signal.bit(), Ordering::AcqRel) & signal.bit() == 0
     }
 
     /// Takes what was raised since the last time.
     pub fn take(&self) -> impl Iterator<Item = Signal> {
-        let raised = self.raised.swap(0, Ordering::AcqRel);
+        self.take_those(Signal::ALL.map(Signal::bit).iter().sum())
+    }
+
+    /// The same, but for failures that are looked at in their time: as long as they wait, nobody is told of more.
+    pub fn take_but_failures(&self) -> impl Iterator<Item = Signal> {
+        self.take_those(Signal::Refused.bit() | Signal::Silent.bit())
+    }
+
+    /// Takes those failures.
+    pub fn take_failures(&self) -> impl Iterator<Item = Signal> {
+        self.take_those(Signal::Reset.bit() | Signal::Error.bit())
+    }
+
+    fn take_those(&self, bits: u8) -> impl Iterator<Item = Signal> {
+        let raised = self.raised.fetch_and(!bits, Ordering::AcqRel) & bits;
         Signal::ALL.into_iter().filter(move |signal| raised & signal.bit() != 0)
     }
 

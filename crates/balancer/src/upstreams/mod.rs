@@ -259,8 +259,7 @@ impl Upstreams {
     /// When something is due by itself.
     fn next_deadline(&self) -> Option<Duration> {
         let memory = self.memory.as_ref().and_then(Memory::next_deadline);
-        // As long as there is no room for probes, one that ends comes first.
-        let fleet = self.fleet.next_deadline().filter(|_| self.prober.room() > 0);
+        let fleet = self.fleet.next_deadline_within(self.prober.slots());
         let ready = (!self.is_ready && self.clock.now() < self.ready_by).then_some(self.ready_by);
         self.replanning.deadline().into_iter().chain(memory).chain(fleet).chain(ready).min()
     }
@@ -271,7 +270,7 @@ impl Upstreams {
         let adopted = self.replan();
         self.retire();
         let now = self.clock.now();
-        for order in self.fleet.due(now, self.prober.room()) {
+        for order in self.fleet.due_within(now, self.prober.slots()) {
             let health = self.backends.health(&order.endpoint, order.check);
             let tls = self.backends.plan().general.tls.clone();
             self.prober.send(order, health, tls, self.clock.clone());

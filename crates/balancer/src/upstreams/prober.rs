@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use berth_daemon::RunningClock;
-use berth_fleet::{Order, Probed};
+use berth_fleet::{Order, Probed, Slots};
 use tokio::task::JoinSet;
 
 use super::probe::probe;
@@ -24,9 +24,9 @@ pub(super) struct Prober {
 }
 
 impl Prober {
-    /// How many more may be sent.
-    pub(super) fn room(&self) -> usize {
-        MOST_PROBES.saturating_sub(self.probes.len())
+    /// Those that are free for more.
+    pub(super) fn slots(&self) -> Slots {
+        Slots { free: MOST_PROBES.saturating_sub(self.probes.len()), all: MOST_PROBES }
     }
 
     pub(super) fn send(&mut self, order: Order, health: Arc<Health>, tls: UpstreamTls, clock: RunningClock) {

@@ -341,3 +341,23 @@ async fn who_wants_everything_is_one_of_all_where_nobody_has_decided() {
     task.say(all(&everything)).await;
     assert_eq!(ports(&task.published), [vec![], vec![1, 2], vec![2]]);
 }
+
+#[tokio::test]
+async fn whom_a_new_plan_does_not_want_is_forgotten() {
+    let routing = |query: &str| Routing {
+        routes: vec![route("/*", 0)],
+        backends: vec![Backend { name: "main".into(), ..backend(query) }],
+        advertised_routes: false,
+    };
+    let mut task = Task::with(routing("web"));
+    task.say(all(&[of("web", 1, "1.0.0", &[]), of("api", 2, "1.0.0", &[])])).await;
+    let gone = Arc::downgrade(&task.endpoints()[0]);
+    replan(&task, routing("api"), &[1]).await;
+    assert_eq!(task.ports(), [2]);
+    // Nothing is left of it in the backend of the same name, nor anywhere else.
+    task.say(change(ChangeKind::Changed, of("api", 2, "1.0.1", &[]), None)).await;
+    assert_eq!(gone.strong_count(), 0, "an endpoint that nobody wants is still held");
+    // It may be wanted again.
+    replan(&task, routing("web"), &[1]).await;
+    assert_eq!(task.ports(), [1]);
+}
