@@ -38,6 +38,12 @@ impl Signals {
     #[cold]
     pub fn raise(&self, signal: Signal) -> bool {
         self.failures.fetch_add(1, Ordering::Relaxed);
+        self.raise_again(signal)
+    }
+
+    /// Raises a signal for a failure that goes on, which is not counted again.
+    #[cold]
+    pub fn raise_again(&self, signal: Signal) -> bool {
         self.raised.fetch_or(signal.bit(), Ordering::AcqRel) == 0
     }
 

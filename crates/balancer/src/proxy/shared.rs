@@ -204,6 +204,17 @@ impl Worker {
         self.published.signal(endpoint, signal);
     }
 
+    /// Tells once more what goes on at an endpoint.
+    #[cold]
+    pub(crate) fn signal_again(&self, endpoint: &Endpoint, signal: Signal) {
+        self.published.signal_again(endpoint, signal);
+    }
+
+    /// The generation of the newest snapshot.
+    pub(crate) fn generation(&self) -> u64 {
+        self.published.generation()
+    }
+
     /// The clocks move on.
     pub(crate) fn tick(&self, now: Instant) {
         if now > self.awake_until.get() {
