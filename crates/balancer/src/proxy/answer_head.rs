@@ -9,7 +9,7 @@ use berth_pick::Endpoint;
 
 use super::answer::AnswerBody;
 use super::client::Client;
-use super::doubt::Doubt;
+use super::doubt::{Doubt, LOOK_AGAIN_MS};
 use super::failure::Failure;
 use super::record::Record;
 use super::request::{Method, Request};
@@ -24,7 +24,7 @@ const MOST_INTERIM: u8 = 16;
 /// Sends the request on one connection and waits for the head of the final answer.
 pub(crate) async fn wait(
     worker: &Worker,
-    tries: &mut Tries<'_>,
+    tries: &mut Tries,
     client: &mut Client,
     request: &mut Request,
     endpoint: &Endpoint,
@@ -40,9 +40,9 @@ pub(crate) async fn wait(
     poll_fn(|cx| wait.poll(cx)).await
 }
 
-struct Wait<'a, 't> {
+struct Wait<'a> {
     worker: &'a Worker,
-    tries: &'a mut Tries<'t>,
+    tries: &'a mut Tries,
     client: &'a mut Client,
     request: &'a mut Request,
     endpoint: &'a Endpoint,
@@ -57,7 +57,7 @@ struct Wait<'a, 't> {
     doubt: Doubt,
 }
 
-impl Wait<'_, '_> {
+impl Wait<'_> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<AnswerBody, Failure>> {
         // The upstream may answer before it has the whole request, so neither side waits for the other.
         if let Poll::Ready(Err(failure)) =
@@ -84,23 +84,31 @@ impl Wait<'_, '_> {
         let (worker, endpoint) = (self.worker, self.endpoint);
         if !endpoint.signals().is_given_up() {
             // Who waits for us is not silent.
-            let is_asked = !self.request.upload.waits_for_client();
+            let is_asked = !self.request.upload.waits_for_client() || self.owes_interim();
             self.doubt.look(worker, self.client, endpoint, is_asked);
             return false;
         }
-        self.interim == 0
-            && self.tries.candidates.has_other(endpoint)
-            && self.tries.take_retry(worker, self.request, Retried::Silence)
+        let goes = self.interim == 0
+            && self.tries.candidates.has_other(worker, endpoint)
+            && self.tries.take_retry(worker, self.request, Retried::Silence);
+        if !goes {
+            // Somebody may come.
+            self.client.deadline.look_after(LOOK_AGAIN_MS);
+        }
+        goes
     }
 
     /// Whose fault it is that the deadline has passed.
     fn late(&self) -> Failure {
-        // A client that was promised an interim answer is right to wait for it.
-        let was_promised = self.request.expects_continue && self.interim == 0;
-        if self.request.upload.waits_for_client() && !was_promised {
+        if self.request.upload.waits_for_client() && !self.owes_interim() {
             return Failure::ClientStalled;
         }
         Failure::AnswerTimeout
+    }
+
+    /// Whether the client is right to wait for an interim answer before it goes on.
+    fn owes_interim(&self) -> bool {
+        self.request.expects_continue && self.interim == 0
     }
 
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<AnswerBody, Failure>> {
@@ -116,7 +124,10 @@ impl Wait<'_, '_> {
                 _ if self.early.is_empty() && self.interim == 0 => {
                     return Poll::Ready(Err(Failure::NoAnswer));
                 }
-                _ => return Poll::Ready(Err(Failure::HeadBrokeOff)),
+                _ => {
+                    let is_behind_interim = self.interim > 0;
+                    return Poll::Ready(Err(Failure::HeadBrokeOff { is_behind_interim }));
+                }
             };
             self.endpoint.signals().heard(worker.asking.now_ms());
             let answer = if self.early.is_empty() {

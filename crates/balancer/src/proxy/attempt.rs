@@ -15,7 +15,6 @@ use super::request::Request;
 use super::shared::Worker;
 use super::stream::Stream;
 use super::tries::Tries;
-use super::view::Routed;
 use super::waiting;
 use crate::telemetry::{Retried, Side};
 use crate::upstreams::TurnedAway;
@@ -33,23 +32,23 @@ pub(crate) async fn send(
     record: &mut Record,
 ) -> Result<Answered, Failure> {
     let Some(routed) = request.routed.take() else { return Err(Failure::NoRoute) };
-    let sent = send_routed(worker, &routed, client, request, &mut first, record).await;
+    let mut tries = Tries::of(routed);
+    let sent = send_routed(worker, &mut tries, client, request, &mut first, record).await;
     if sent.is_err() {
         // For whoever tells the client.
-        request.routed = Some(routed);
+        request.routed = Some(tries.candidates.into_routed());
     }
     sent
 }
 
 async fn send_routed(
     worker: &Worker,
-    routed: &Routed,
+    tries: &mut Tries,
     client: &mut Client,
     request: &mut Request,
     first: &mut Option<Chosen>,
     record: &mut Record,
 ) -> Result<Answered, Failure> {
-    let mut tries = Tries::of(routed);
     let mut resending = false;
     loop {
         let chosen = match first.take().or_else(|| tries.candidates.at_once(&worker.asking)) {
@@ -57,7 +56,7 @@ async fn send_routed(
             chosen => chosen,
         };
         let Some(chosen) = chosen.or_else(|| tries.candidates.of_reserve(&worker.asking)) else {
-            if tries.candidates.begin_anew() {
+            if tries.candidates.renew(worker) || tries.candidates.begin_anew() {
                 continue;
             }
             return Err(tries.end());
@@ -68,7 +67,7 @@ async fn send_routed(
         if std::mem::take(&mut resending) {
             worker.cells.resent.add(1);
         }
-        let backend = &*routed.view.backends[chosen.place().0];
+        let backend = tries.candidates.backend_of(&chosen);
         let begun = backend.chooser.times_answers().then(Instant::now);
         record.chosen(chosen.address());
         // Also where there is none: one before may have had one.
@@ -76,14 +75,14 @@ async fn send_routed(
             request.more().cookie = tries.candidates.cookie(&chosen);
         }
         let endpoint = InFlight::begin(chosen);
-        let failure = match on_endpoint(worker, &mut tries, client, request, &endpoint, record).await {
+        let failure = match on_endpoint(worker, tries, client, request, &endpoint, record).await {
             Ok((upstream, answer)) => {
                 note_answer(worker, &endpoint, record, begun);
                 return Ok(Answered { endpoint, upstream, answer });
             }
             Err(failure) => failure,
         };
-        resending = go_on(worker, &mut tries, request, &endpoint, failure)?;
+        resending = go_on(worker, tries, request, &endpoint, failure)?;
         // However many cannot be reached: each try has its time.
         let longest = Duration::from_millis(client.timeouts.answer.get());
         if !resending && record.asked_for() / (tries.retried() + 1) > longest {
@@ -92,19 +91,21 @@ async fn send_routed(
     }
 }
 
-/// Goes on to the next endpoint, if the request may be sent again. True if it has been sent before.
+/// Goes on to the next endpoint, if the request may be sent again. True if it was sent to this one.
 #[cold]
 fn go_on(
     worker: &Worker,
-    tries: &mut Tries<'_>,
+    tries: &mut Tries,
     request: &mut Request,
     endpoint: &InFlight<Chosen>,
     failure: Failure,
 ) -> Result<bool, Failure> {
-    if failure.side() == Side::Upstream {
+    let is_own = matches!(&failure, Failure::Connect(cause) if connect::is_own(cause));
+    if failure.side() == Side::Upstream && !is_own {
         endpoint.trouble().failed(worker.asking.now_ms());
     }
     doubt(worker, endpoint, &failure);
+    let is_touched = request.upload.is_touched();
     let is_unreachable = match &failure {
         Failure::Connect(cause) => {
             worker.cells.connect_failed.add(1);
@@ -116,17 +117,21 @@ fn go_on(
             worker.warn_of_handshake(endpoint, cause);
             true
         }
-        Failure::NoAnswer if !request.upload.is_touched() => true,
-        Failure::NoAnswer if tries.take_retry(worker, request, Retried::Reset) => false,
+        Failure::NoAnswer if !is_touched => true,
+        Failure::NoAnswer | Failure::HeadBrokeOff { is_behind_interim: false }
+            if tries.take_retry(worker, request, Retried::Reset) =>
+        {
+            false
+        }
         Failure::AnswerTimeout if tries.take_retry(worker, request, Retried::Timeout) => false,
         // It was asked before whether it may.
-        Failure::GivenUp | Failure::Declined { .. } => false,
+        Failure::GivenUp | Failure::Stale | Failure::Declined { .. } => false,
         _ => return Err(failure),
     };
     tries.met(&failure);
     request.upload.rewind();
     tries.candidates.failed(endpoint.handle().place(), endpoint.key(), is_unreachable);
-    Ok(!matches!(failure, Failure::Connect(_) | Failure::Handshake(_)))
+    Ok(is_touched)
 }
 
 /// Tells what a failure makes one think of an endpoint.
@@ -154,10 +159,11 @@ fn note_answer(worker: &Worker, endpoint: &Endpoint, record: &Record, begun: Opt
     }
 }
 
-/// One endpoint: on an idle connection if there is one, else, or if that one turns out dead, on a new one.
+/// One endpoint: on an idle connection if there is one, else, or if that one turns out dead, on a new one. What was sent
+/// on the dead one goes to somebody else if there is anybody.
 async fn on_endpoint(
     worker: &Worker,
-    tries: &mut Tries<'_>,
+    tries: &mut Tries,
     client: &mut Client,
     request: &mut Request,
     endpoint: &InFlight<Chosen>,
@@ -174,8 +180,12 @@ async fn on_endpoint(
     if let Some(mut upstream) = worker.take_idle(endpoint.key(), now) {
         match wait(worker, tries, client, request, endpoint, &mut upstream, record).await {
             // It closed just as we sent: nobody's fault, and not a failure of the endpoint.
-            Err(Failure::NoAnswer) if is_sent_again(worker, tries, request) => {
+            Err(Failure::NoAnswer) if may_send_again(worker, tries, request) => {
                 worker.cells.stale.add(1);
+                if request.upload.is_touched() && tries.candidates.has_other(worker, endpoint) {
+                    return Err(Failure::Stale);
+                }
+                request.upload.rewind();
             }
             Err(failure) => return Err(drop_answer(worker, endpoint, upstream, failure)),
             Ok(answer) => return Ok((upstream, answer)),
@@ -189,12 +199,10 @@ async fn on_endpoint(
     }
 }
 
-/// Whether a request without an answer is sent again on a new connection. What was not sent at all is in any case.
+/// Whether a request may be sent again that got no answer on a kept connection. What was not sent at all may in any case.
 #[cold]
-fn is_sent_again(worker: &Worker, tries: &mut Tries<'_>, request: &mut Request) -> bool {
-    // Asked before it is rewound: then it would seem as if nothing of it had been sent.
-    let may = !request.upload.is_touched() || tries.take_retry(worker, request, Retried::Reset);
-    may && request.upload.rewind()
+fn may_send_again(worker: &Worker, tries: &mut Tries, request: &Request) -> bool {
+    !request.upload.is_touched() || tries.take_retry(worker, request, Retried::Reset)
 }
 
 /// Lets go of a connection, unless the answer that goes no further has come to its end there.
@@ -210,10 +218,10 @@ fn drop_answer(worker: &Worker, endpoint: &Endpoint, upstream: Stream, failure: 
 async fn connect(
     worker: &Worker,
     client: &Client,
-    tries: &Tries<'_>,
+    tries: &Tries,
     endpoint: &InFlight<Chosen>,
 ) -> Result<Stream, Failure> {
-    let view = &tries.routed.view;
+    let view = &tries.candidates.routed().view;
     let backend = &view.backends[endpoint.handle().place().0];
     let most = backend.about.capacity.most_pending.unwrap_or(view.general.most_pending);
     let Some(_pending) = backend.lasting.places.pending(most.into()) else {

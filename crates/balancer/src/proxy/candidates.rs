@@ -8,11 +8,20 @@ use berth_pick::{Ask, Endpoint};
 
 use super::asking::Asking;
 use super::chosen::Chosen;
+use super::past::Past;
+use super::shared::Worker;
 use super::view::Routed;
 use crate::upstreams::{LiveBackend, StickyCookie, TurnedAway};
 
 /// How often the strategy is asked for an endpoint that has room.
 const MOST_TURNS: usize = 8;
+
+/// How many of the reserve a request asks, so that thousands that are dead do not keep the client from its answer. The
+/// next request begins elsewhere.
+const MOST_OF_RESERVE: usize = 32;
+
+/// How often a request goes on by a newer view.
+const MOST_RENEWED: u32 = 4;
 
 /// What a backend with limits has for a request.
 #[derive(Debug)]
@@ -27,8 +36,8 @@ pub(crate) enum Offer {
 
 /// The endpoints that may serve a request, one after the other: those of its backend, then, if the route has a share for
 /// others, theirs; then those of their reserves; then, if it may be sent again, those anew that took it before.
-pub(crate) struct Candidates<'a> {
-    routed: &'a Routed,
+pub(crate) struct Candidates {
+    routed: Routed,
     backend: usize,
     /// Its number among those who came to this backend's queue.
     order: Option<u64>,
@@ -36,33 +45,10 @@ pub(crate) struct Candidates<'a> {
     past: Option<Box<Past>>,
 }
 
-/// What a request has been through.
-#[derive(Default)]
-struct Past {
-    /// Endpoints of the present backend that have failed, by their places in its set.
-    tried: Vec<usize>,
-    /// The same, and those that are not in the set of this view, by their keys.
-    keys: Vec<u64>,
-    /// Backends that have nobody left.
-    given_up: Vec<usize>,
-    /// All that it was with since it began, or began anew, by their keys.
-    seen: Vec<u64>,
-    /// All that could not be reached, ever: these it never comes back to.
-    unreachable: Vec<u64>,
-    /// Whether it has begun anew.
-    is_anew: bool,
-}
-
-impl Past {
-    fn is_over_for(&self, endpoint: &Endpoint) -> bool {
-        self.seen.contains(&endpoint.key()) || self.unreachable.contains(&endpoint.key())
-    }
-}
-
-impl<'a> Candidates<'a> {
+impl Candidates {
     #[inline]
-    pub(crate) fn of(routed: &'a Routed) -> Self {
-        Self { routed, backend: routed.backend, order: None, past: None }
+    pub(crate) fn of(routed: Routed) -> Self {
+        Self { backend: routed.backend, routed, order: None, past: None }
     }
 
     /// The next one, which is none of those before, whatever the limits are: for who is not sent there by us.
@@ -109,6 +95,23 @@ impl<'a> Candidates<'a> {
     #[inline]
     fn tried(&self) -> &[usize] {
         self.past.as_ref().map_or(&[], |past| &past.tried)
+    }
+
+    /// The route, and the view that it is gone by.
+    #[inline]
+    pub(crate) fn routed(&self) -> &Routed {
+        &self.routed
+    }
+
+    /// The same, when nobody is asked any more.
+    pub(crate) fn into_routed(self) -> Routed {
+        self.routed
+    }
+
+    /// The backend that an endpoint was chosen of.
+    #[inline]
+    pub(crate) fn backend_of(&self, chosen: &Chosen) -> &LiveBackend {
+        &self.routed.view.backends[chosen.place().0]
     }
 
     /// The backend that is asked now.
@@ -183,7 +186,7 @@ impl<'a> Candidates<'a> {
     /// The field that makes the client keep to this endpoint, if it is to and does not yet.
     #[inline]
     pub(crate) fn cookie(&self, chosen: &Chosen) -> Option<Box<str>> {
-        let backend = &self.routed.view.backends[chosen.place().0];
+        let backend = self.backend_of(chosen);
         let cookie = backend.sticky.as_ref()?;
         self.new_cookie(backend, cookie, chosen)
     }
@@ -199,7 +202,7 @@ impl<'a> Candidates<'a> {
     #[cold]
     pub(crate) fn failed(&mut self, (backend, index): (usize, usize), key: u64, is_unreachable: bool) {
         let past = self.past.get_or_insert_default();
-        if is_unreachable { &mut past.unreachable } else { &mut past.seen }.push(key);
+        if is_unreachable { &mut past.unreachable } else { &mut past.seen }.insert(key);
         while backend != self.backend {
             if !self.give_up() {
                 return;
@@ -234,42 +237,71 @@ impl<'a> Candidates<'a> {
     /// One of those who may serve if nobody of the sets can, each once, in any order. They have no places.
     #[cold]
     pub(crate) fn of_reserve(&mut self, asking: &Asking) -> Option<Chosen> {
-        let left = self.reserve();
-        let at = asking.ask(0, &[], |ask| ask.chance.below(left.len().max(1)));
-        let (backend, endpoint) = left.get(at)?;
-        Some(Chosen::reserve(Arc::clone(endpoint), *backend))
-    }
-
-    /// Who is left of the reserves of all backends that may serve it.
-    fn reserve(&self) -> Vec<(usize, &'a Arc<Endpoint>)> {
+        let past = &mut **self.past.get_or_insert_default();
         let backends = &self.routed.view.backends;
-        let is_left =
-            |endpoint: &&Arc<Endpoint>| !self.past.as_ref().is_some_and(|past| past.is_over_for(endpoint));
-        let of = |place: usize| backends[place].reserve.iter().filter(is_left).map(move |it| (place, it));
-        self.routed.backends().into_iter().flat_map(of).collect()
+        let left = past.reserve.get_or_insert_with(|| {
+            let places = self.routed.backends().into_iter();
+            places.flat_map(|place| (0..backends[place].reserve.len()).map(move |at| (place, at))).collect()
+        });
+        while past.asked_of_reserve < MOST_OF_RESERVE && !left.is_empty() {
+            let (backend, at) = left.swap_remove(asking.ask(0, &[], |ask| ask.chance.below(left.len())));
+            let endpoint = &backends[backend].reserve[at];
+            if past.seen.contains(&endpoint.key()) || past.unreachable.contains(&endpoint.key()) {
+                continue;
+            }
+            if !past.is_anew && endpoint.signals().is_given_up() {
+                past.seen.insert(endpoint.key());
+                continue;
+            }
+            past.asked_of_reserve += 1;
+            return Some(Chosen::reserve(Arc::clone(endpoint), backend));
+        }
+        None
     }
 
-    /// Whether anybody else could serve it than the endpoint that it is with, and has not failed yet.
+    /// Whether anybody else could serve it than the endpoint that it is with, and has not failed yet; also one who came
+    /// after it began.
     #[cold]
-    pub(crate) fn has_other(&self, than: &Endpoint) -> bool {
+    pub(crate) fn has_other(&self, worker: &Worker, than: &Endpoint) -> bool {
         let past = self.past.as_deref();
         let could = |endpoint: &Arc<Endpoint>| {
-            let is_over = past.is_some_and(|past| past.is_over_for(endpoint));
-            endpoint.key() != than.key() && !is_over && !endpoint.signals().is_given_up()
+            endpoint.key() != than.key() && !past.is_some_and(|past| past.is_over_for(endpoint))
         };
-        let backends = &self.routed.view.backends;
-        let mut places = self.routed.backends().into_iter();
-        places.any(|place| backends[place].set.endpoints().iter().any(could))
-            || self.reserve().iter().any(|(_, endpoint)| endpoint.key() != than.key())
+        has_any(&self.routed, could) || self.newer(worker, than.key()).is_some()
+    }
+
+    /// Goes on by the newest view, if somebody is there who was not asked yet.
+    #[cold]
+    pub(crate) fn renew(&mut self, worker: &Worker) -> bool {
+        // No endpoint has this key.
+        let Some(routed) = self.newer(worker, u64::MAX) else { return false };
+        self.routed = routed;
+        self.past.get_or_insert_default().renew();
+        self.go_to(self.routed.backend);
+        true
+    }
+
+    /// The same by the newest view, if somebody is there who was not asked yet, other than this one. Who could not be
+    /// reached before may have come back.
+    fn newer(&self, worker: &Worker, than: u64) -> Option<Routed> {
+        let past = self.past.as_deref();
+        let may = worker.generation() != self.routed.view.generation;
+        if !may || past.is_some_and(|past| past.renewed >= MOST_RENEWED) {
+            return None;
+        }
+        let routed = self.routed.renewed(worker.view())?;
+        let could = |endpoint: &Arc<Endpoint>| {
+            let key = endpoint.key();
+            key != than && !past.is_some_and(|past| past.seen.contains(&key))
+        };
+        has_any(&routed, could).then_some(routed)
     }
 
     /// Begins anew with those that have had the request, if there are any.
     #[cold]
     pub(crate) fn begin_anew(&mut self) -> bool {
         let Some(past) = self.past.as_mut().filter(|past| !past.seen.is_empty()) else { return false };
-        past.seen.clear();
-        past.given_up.clear();
-        past.is_anew = true;
+        past.begin_anew();
         self.go_to(self.routed.backend);
         true
     }
@@ -292,4 +324,13 @@ impl<'a> Candidates<'a> {
         let over = endpoints.iter().enumerate().filter(|(_, endpoint)| past.is_over_for(endpoint));
         (past.tried, past.keys) = over.map(|(index, endpoint)| (index, endpoint.key())).unzip();
     }
+}
+
+/// Whether anybody who may serve the request is well, among those who `could`.
+fn has_any(routed: &Routed, could: impl Fn(&Arc<Endpoint>) -> bool) -> bool {
+    routed.backends().into_iter().any(|place| {
+        let backend = &routed.view.backends[place];
+        let mut all = backend.set.endpoints().iter().chain(&backend.reserve);
+        all.any(|endpoint| !endpoint.signals().is_given_up() && could(endpoint))
+    })
 }

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 use super::candidates::Candidates;
 use super::client::Client;
-use super::doubt::Doubt;
+use super::doubt::{Doubt, LOOK_AGAIN_MS};
 use super::failure::Failure;
 use super::shared::Worker;
 use super::stream::Stream;
@@ -21,11 +21,17 @@ use super::stream::Stream;
 const OWN: [Errno; 6] =
     [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL, Errno::PERM];
 
+/// Whether an error is our own.
+#[cold]
+pub(crate) fn is_own(cause: &io::Error) -> bool {
+    cause.raw_os_error().is_some_and(|code| OWN.iter().any(|own| own.raw_os_error() == code))
+}
+
 /// Connects, within the time for it; to an endpoint that speaks https, TLS included. It tells what it has met there.
 pub(crate) async fn to(
     worker: &Worker,
     client: &Client,
-    candidates: &Candidates<'_>,
+    candidates: &Candidates,
     endpoint: &Endpoint,
 ) -> Result<Stream, Failure> {
     client.deadline.set(client.timeouts.connect);
@@ -36,9 +42,7 @@ pub(crate) async fn to(
         let signal = if cause.kind() == io::ErrorKind::ConnectionRefused {
             Some(Signal::Refused)
         } else {
-            let is_own =
-                cause.raw_os_error().is_some_and(|code| OWN.iter().any(|own| own.raw_os_error() == code));
-            (!is_own).then_some(Signal::Silent)
+            (!is_own(&cause)).then_some(Signal::Silent)
         };
         wait.tell(signal);
         Failure::Connect(cause)
@@ -70,7 +74,7 @@ async fn connect(endpoint: &Endpoint) -> io::Result<TcpStream> {
 struct Wait<'a> {
     worker: &'a Worker,
     client: &'a Client,
-    candidates: &'a Candidates<'a>,
+    candidates: &'a Candidates,
     endpoint: &'a Endpoint,
     doubt: Doubt,
 }
@@ -94,7 +98,12 @@ impl Wait<'_> {
             return false;
         }
         if self.endpoint.signals().is_given_up() {
-            return self.candidates.has_other(self.endpoint);
+            let goes = self.candidates.has_other(self.worker, self.endpoint);
+            if !goes {
+                // Somebody may come.
+                self.client.deadline.look_after(LOOK_AGAIN_MS);
+            }
+            return goes;
         }
         self.doubt.look(self.worker, self.client, self.endpoint, true);
         false

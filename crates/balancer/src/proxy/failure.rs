@@ -33,9 +33,15 @@ pub(crate) enum Failure {
     /// The upstream ended the connection before the first byte of its answer.
     #[error("the upstream ended the connection without an answer")]
     NoAnswer,
+    /// A connection that was kept ended as the request was sent on it: nobody's fault. It goes to somebody else.
+    #[error("the upstream ended a kept connection")]
+    Stale,
     /// The upstream ended the connection within the head of its answer.
     #[error("bad answer: it ends within its head")]
-    HeadBrokeOff,
+    HeadBrokeOff {
+        /// Whether an interim answer came before it.
+        is_behind_interim: bool,
+    },
     /// The upstream's answer has a status for which the route sends requests again, as this one is going to be.
     #[error("the answer was {status}")]
     Declined {
@@ -101,8 +107,10 @@ impl Failure {
             Failure::AllDistrusted | Failure::Handshake(_) => {
                 "No secure connection to the upstream came about.".into()
             }
-            Failure::NoAnswer => "The upstream ended the connection without an answer.".into(),
-            Failure::BadAnswer(_) | Failure::HeadBrokeOff => {
+            Failure::NoAnswer | Failure::Stale => {
+                "The upstream ended the connection without an answer.".into()
+            }
+            Failure::BadAnswer(_) | Failure::HeadBrokeOff { .. } => {
                 "The upstream's answer was not valid HTTP.".into()
             }
             Failure::AnswerTimeout | Failure::GivenUp => "The upstream did not answer in time.".into(),
@@ -119,9 +127,11 @@ impl Failure {
     pub(crate) fn side(&self) -> Side {
         match self {
             Failure::NoRoute => Side::Client,
-            Failure::TurnedAway(_) | Failure::NoEndpoint | Failure::AllUnreachable => Side::Nobody,
+            Failure::TurnedAway(_) | Failure::NoEndpoint | Failure::AllUnreachable | Failure::Stale => {
+                Side::Nobody
+            }
             Failure::Connect(_) | Failure::Handshake(_) | Failure::AllDistrusted => Side::Upstream,
-            Failure::NoAnswer | Failure::BadAnswer(_) | Failure::HeadBrokeOff => Side::Upstream,
+            Failure::NoAnswer | Failure::BadAnswer(_) | Failure::HeadBrokeOff { .. } => Side::Upstream,
             Failure::AnswerTimeout | Failure::GivenUp | Failure::Declined { .. } => Side::Upstream,
             Failure::Truncated(_) | Failure::BrokeOff | Failure::FellSilent => Side::Upstream,
             Failure::BadBody(_) | Failure::BodyTooLarge | Failure::ClientStalled => Side::Client,
@@ -132,7 +142,7 @@ impl Failure {
     /// What it makes one think of the endpoint. Connections that do not come about are told of where they are made.
     pub(crate) fn signal(&self) -> Option<Signal> {
         match self {
-            Failure::NoAnswer | Failure::HeadBrokeOff | Failure::BrokeOff => Some(Signal::Reset),
+            Failure::NoAnswer | Failure::HeadBrokeOff { .. } | Failure::BrokeOff => Some(Signal::Reset),
             Failure::BadAnswer(_) | Failure::Truncated(_) | Failure::Declined { .. } => Some(Signal::Error),
             Failure::AnswerTimeout | Failure::FellSilent => Some(Signal::Silent),
             _ => None,
@@ -146,7 +156,7 @@ impl Failure {
             Failure::TurnedAway(_) => 503,
             Failure::NoEndpoint | Failure::AllUnreachable | Failure::Connect(_) => 503,
             Failure::AllDistrusted | Failure::Handshake(_) => 502,
-            Failure::NoAnswer | Failure::BadAnswer(_) | Failure::HeadBrokeOff => 502,
+            Failure::NoAnswer | Failure::Stale | Failure::BadAnswer(_) | Failure::HeadBrokeOff { .. } => 502,
             Failure::Truncated(_) | Failure::BrokeOff | Failure::FellSilent | Failure::Declined { .. } => 502,
             Failure::AnswerTimeout | Failure::GivenUp => 504,
             Failure::BadBody(_) => 400,

@@ -38,6 +38,7 @@ mod failure;
 mod limited;
 mod outlet;
 mod own;
+mod past;
 mod per_client;
 mod reply;
 mod request;

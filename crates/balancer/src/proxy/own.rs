@@ -47,7 +47,7 @@ fn decide_otherwise(asking: &Asking, request: &Request, routed: &Routed, action:
 
 /// Tells the client to which endpoint it may go by itself.
 fn lead(asking: &Asking, request: &Request, routed: &Routed, action: &Action) -> Decision {
-    let mut candidates = Candidates::of(routed);
+    let mut candidates = Candidates::of(routed.clone());
     let Some(chosen) = candidates.next(asking) else { return Decision::Nobody };
     let mut told = if let Action::Redirect { permanent, .. } = action {
         let target = request.upload.target();

@@ -204,6 +204,11 @@ impl Worker {
         self.published.signal(endpoint, signal);
     }
 
+    /// The generation of the newest snapshot.
+    pub(crate) fn generation(&self) -> u64 {
+        self.published.generation()
+    }
+
     /// The clocks move on.
     pub(crate) fn tick(&self, now: Instant) {
         if now > self.awake_until.get() {

@@ -11,9 +11,8 @@ use crate::routing::LiveRoute;
 use crate::telemetry::Retried;
 
 /// What a request has been through, and whom it may still ask.
-pub(crate) struct Tries<'a> {
-    pub(crate) routed: &'a Routed,
-    pub(crate) candidates: Candidates<'a>,
+pub(crate) struct Tries {
+    pub(crate) candidates: Candidates,
     /// How often it has been sent again that may have arrived.
     retried: u32,
     /// Nothing more is to be had of the budget.
@@ -33,16 +32,16 @@ enum Ending {
     Late,
 }
 
-impl<'a> Tries<'a> {
+impl Tries {
     #[inline]
-    pub(crate) fn of(routed: &'a Routed) -> Self {
+    pub(crate) fn of(routed: Routed) -> Self {
         let candidates = Candidates::of(routed);
-        Self { routed, candidates, retried: 0, is_spent: false, ending: Ending::NotTried }
+        Self { candidates, retried: 0, is_spent: false, ending: Ending::NotTried }
     }
 
     #[inline]
-    pub(crate) fn route(&self) -> &'a LiveRoute {
-        self.routed.route()
+    pub(crate) fn route(&self) -> &LiveRoute {
+        self.candidates.routed().route()
     }
 
     /// How often it has been sent again that may have arrived.
@@ -54,7 +53,7 @@ impl<'a> Tries<'a> {
     /// so, that is one of its tries, and one of the retries of its backend.
     #[cold]
     pub(crate) fn take_retry(&mut self, worker: &Worker, request: &Request, why: Retried) -> bool {
-        let retry = &self.routed.route().retry;
+        let retry = &self.route().retry;
         let is_meant = match why {
             Retried::Reset => retry.on.reset,
             Retried::Silence => retry.on.silence,
@@ -67,7 +66,8 @@ impl<'a> Tries<'a> {
         if !(may && request.method.is_idempotent() && request.upload.is_whole()) {
             return false;
         }
-        let backend = &self.routed.view.backends[self.routed.backend];
+        let routed = self.candidates.routed();
+        let backend = &routed.view.backends[routed.backend];
         if !backend.lasting.places.retries.take(backend, worker.asking.now_ms()) {
             self.is_spent = true;
             worker.cells.retries_refused.add(1);
@@ -88,7 +88,7 @@ impl<'a> Tries<'a> {
         status: u16,
     ) -> bool {
         self.route().retry.on.statuses.contains(&status)
-            && self.candidates.has_other(endpoint)
+            && self.candidates.has_other(worker, endpoint)
             && self.take_retry(worker, request, Retried::Status)
     }
 

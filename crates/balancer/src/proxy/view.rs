@@ -8,7 +8,7 @@ use berth_route::Ambiguous;
 
 use super::tally::Tally;
 use crate::routing::LiveRoute;
-use crate::upstreams::Snapshot;
+use crate::upstreams::{LiveBackend, Snapshot};
 
 /// A worker's own hold on a snapshot. Requests share it by a count that no other thread touches.
 pub(crate) type View = Rc<Viewed>;
@@ -43,7 +43,7 @@ impl Deref for Viewed {
 const NOBODY: u32 = u32::MAX;
 
 /// The route of a request, with the view that keeps it alive.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Routed {
     pub(crate) view: View,
     /// The route's place.
@@ -72,6 +72,21 @@ impl Routed {
             (backend.chooser.choosing.key_of(head, peer), kept.unwrap_or(NOBODY))
         });
         Ok(Some(Self { view, route, backend, key, kept }))
+    }
+
+    /// The same by a newer view; none if its route or its backend is gone there. It is not counted again.
+    #[cold]
+    pub(crate) fn renewed(&self, view: View) -> Option<Self> {
+        let (name, before) = (&self.route().name, self.view.backends.get(self.backend)?);
+        let route = view.routes.all().iter().position(|route| route.name == *name)?;
+        let is_it = |it: &Arc<LiveBackend>| it.lasting.name == before.lasting.name;
+        let backend = view.backends.iter().position(is_it)?;
+        let kept = self.kept().and_then(|place| before.set.endpoints().get(place)).and_then(|kept| {
+            let mut now = view.backends[backend].set.endpoints().iter();
+            now.position(|endpoint| endpoint.key() == kept.key())
+        });
+        let kept = kept.and_then(|place| u32::try_from(place).ok()).unwrap_or(NOBODY);
+        Some(Self { view, route, backend, key: self.key, kept })
     }
 
     #[inline]

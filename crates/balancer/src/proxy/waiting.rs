@@ -19,7 +19,7 @@ use crate::upstreams::TurnedAway;
 pub(crate) async fn place(
     worker: &Worker,
     client: &mut Client,
-    candidates: &mut Candidates<'_>,
+    candidates: &mut Candidates,
     record: &mut Record,
 ) -> Result<Option<Chosen>, Failure> {
     let mut turned_away = None;
@@ -59,7 +59,7 @@ pub(crate) async fn place(
 
 async fn wait(
     client: &mut Client,
-    candidates: &Candidates<'_>,
+    candidates: &Candidates,
     mut waiting: Waiting,
     record: &mut Record,
 ) -> Result<Option<Place>, Failure> {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use berth_daemon::RunningTime;
 use berth_pick::{Ask, Chooser, Eligible, Endpoint, Set, Signal, Strategy};
 use tokio::sync::mpsc;
 
@@ -227,8 +228,9 @@ fn once_each<'a, T>(all: &'a [T], name: impl Fn(&'a T) -> &'a str) -> impl Itera
 /// The newest snapshot: written by the `upstreams` task, read by all workers.
 #[derive(Debug)]
 pub(crate) struct Published {
-    /// When the balancer's clock began.
-    begun: Instant,
+    /// The balancer's clock: it moves on as it is read, which workers do at each tick, so that a time in which the
+    /// balancer stood still does not count. Held for a few instructions.
+    clock: Mutex<RunningTime>,
     generation: AtomicU64,
     // Taken by a worker only when the generation has changed.
     current: Mutex<Arc<Snapshot>>,
@@ -245,7 +247,7 @@ impl Published {
     pub(crate) fn new(first: Snapshot) -> (Self, mpsc::UnboundedReceiver<u64>) {
         let (signalled, signals) = mpsc::unbounded_channel();
         let published = Self {
-            begun: Instant::now(),
+            clock: Mutex::new(RunningTime::start(Instant::now())),
             generation: AtomicU64::new(first.generation),
             current: Mutex::new(Arc::new(first)),
             signalled,
@@ -276,7 +278,14 @@ impl Published {
 
     /// Milliseconds on the balancer's clock, by which loads are told.
     pub(crate) fn now_ms(&self) -> u64 {
-        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+        self.ms_at(Instant::now())
+    }
+
+    /// The same at this time.
+    pub(crate) fn ms_at(&self, now: Instant) -> u64 {
+        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        clock.tick(now);
+        u64::try_from(clock.at(now).as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Replaces the snapshot for all workers; each takes it up with its next request or tick.

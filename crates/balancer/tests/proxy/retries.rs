@@ -294,3 +294,34 @@ fn a_late_answer_is_looked_for_elsewhere_where_the_route_says_so() {
         balancer.wait_for_metric("requests_retried_total{why=\"timeout\"}", 1.0);
     }
 }
+
+#[test]
+fn a_head_that_breaks_off_is_a_reset_unless_the_client_has_an_interim_answer() {
+    let interim = "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n";
+    for (lines, body, early, goes_on) in [
+        ("GET / HTTP/1.1\r\nHost: test\r\n", "", "", true),
+        (POST, "hi", "", false),
+        ("GET / HTTP/1.1\r\nHost: test\r\n", "", interim, false),
+    ] {
+        let peers = [Listening::start(), Listening::start()];
+        let balancer = Balancer::over(&[peers[0].address(), peers[1].address()]);
+        let mut client = balancer.connect();
+        client.send(format!("{lines}\r\n{body}"));
+        let (first, mut wire) = accept_any(&[&peers[0], &peers[1]]);
+        expect(&mut wire, forwarded_as(lines, body));
+        wire.send(early);
+        expect(&mut client, early);
+        wire.send("HTTP/1.1 200 OK\r\nConte");
+        drop(wire);
+        if !goes_on {
+            assert_eq!(answer_of(client).status, 502);
+            expect_nobody(&peers[1 - first]);
+            continue;
+        }
+        let mut second = peers[1 - first].accept();
+        expect(&mut second, forwarded_as(lines, body));
+        second.send(ok("y"));
+        expect(&mut client, ok("y"));
+        balancer.wait_for_metric("requests_retried_total{why=\"reset\"}", 1.0);
+    }
+}

@@ -104,10 +104,16 @@ fn what_is_no_answer_becomes_502() {
 }
 
 #[test]
-fn a_head_that_breaks_off_becomes_502() {
+fn a_head_that_breaks_off_each_time_becomes_502() {
     let upstream = Listening::start();
     let balancer = Balancer::over(&[upstream.address()]);
     let (client, mut server) = asked(&upstream, &balancer);
+    for _ in 0..2 {
+        server.send("HTTP/1.1 200 OK\r\nContent-Le");
+        drop(server);
+        server = upstream.accept();
+        expect(&mut server, forwarded_get("/"));
+    }
     server.send("HTTP/1.1 200 OK\r\nContent-Le");
     drop(server);
     assert_eq!(berth_testkit::Http { wire: client }.read_answer().status, 502);

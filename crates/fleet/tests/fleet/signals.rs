@@ -66,6 +66,7 @@ fn several_at_once_are_all_taken() {
     let mut site = Site::of(&[instance("a", 1), instance("b", 2)]);
     let endpoint = site.endpoint("a");
     assert!(endpoint.signals().raise(Signal::Error));
+    assert!(endpoint.signals().raise(Signal::Refused));
     assert!(!endpoint.signals().raise(Signal::Refused));
     site.fleet.signalled(site.now, endpoint.key());
     site.place();

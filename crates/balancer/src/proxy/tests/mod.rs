@@ -40,6 +40,7 @@ struct Setup {
     reserve: Vec<Arc<Endpoint>>,
     capacity: Capacity,
     answer: Duration,
+    generation: u64,
 }
 
 /// One worker, in front of one backend.
@@ -93,7 +94,7 @@ fn full() -> (Vec<socket2::Socket>, SocketAddr) {
 impl Setup {
     fn of(set: &[Arc<Endpoint>]) -> Self {
         let answer = Duration::from_secs(600);
-        Self { set: set.to_vec(), reserve: Vec::new(), capacity: Capacity::default(), answer }
+        Self { set: set.to_vec(), reserve: Vec::new(), capacity: Capacity::default(), answer, generation: 1 }
     }
 
     fn general(&self) -> ProxySettings {
@@ -131,7 +132,7 @@ impl Setup {
         let backend = nobody.with(set, Vec::new(), self.reserve);
         backend.admit();
         Snapshot {
-            generation: 1,
+            generation: self.generation,
             routes: Arc::new(Routes::new(&routing, &[], &general, &Routes::default())),
             backends: vec![Arc::new(backend)],
             timeouts: StepTimeouts::of(&general, &Policy::default()),
@@ -200,6 +201,12 @@ impl Rig {
 
     fn retried(&self, why: Retried) -> u64 {
         self.cells.retried(why).value()
+    }
+
+    /// From now on there are these.
+    fn publish(&self, set: &[Arc<Endpoint>]) {
+        let generation = self.published.generation() + 1;
+        self.published.publish(Setup { generation, ..Setup::of(set) }.snapshot());
     }
 
     /// An endpoint is given up, as whoever probes it would say.

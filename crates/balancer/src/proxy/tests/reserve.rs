@@ -1,6 +1,6 @@
 //! Those who may serve if nobody else can.
 
-use berth_testkit::{Listening, SteadyUpstream};
+use berth_testkit::{Listening, SteadyUpstream, holds_for};
 
 use super::{GET, Setup, endpoints, refusing};
 use crate::routing::Capacity;
@@ -53,4 +53,35 @@ fn takes_what_was_reset() {
     peer.accept().read_head();
     assert_eq!(client.read_answer().status, 200);
     assert!(peer.try_accept().is_none());
+}
+
+#[test]
+fn who_is_given_up_there_is_nobody_to_go_to() {
+    let peers = [Listening::start(), Listening::start()];
+    let all = endpoints(&[peers[0].address(), peers[1].address()]);
+    let rig = Setup { reserve: all[1..].to_vec(), ..Setup::of(&all[..1]) }.start();
+    let mut client = rig.http();
+    client.wire.send(GET);
+    let mut wire = peers[0].accept();
+    wire.read_head();
+    all.iter().for_each(|endpoint| rig.give_up(endpoint));
+    holds_for(20, "nobody else is asked", || {
+        rig.ticks.notify_one();
+        peers.iter().all(|peer| peer.try_accept().is_none())
+    });
+    wire.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(client.read_answer().status, 200);
+}
+
+#[test]
+fn a_request_asks_a_part_of_many() {
+    let kept: Vec<_> = (0..40).map(|_| refusing()).collect();
+    let addresses: Vec<_> = kept.iter().map(|(_, address)| *address).collect();
+    let all = endpoints(&addresses);
+    let rig = Setup { reserve: all.clone(), ..Setup::of(&[]) }.start();
+    for asked in [32, 64] {
+        assert_eq!(rig.http().get("/").status, 503);
+        assert_eq!(all.iter().map(|endpoint| endpoint.requests()).sum::<u64>(), asked);
+    }
+    assert!(all.iter().filter(|endpoint| endpoint.requests() > 0).count() > 32, "they begin anywhere");
 }

@@ -145,3 +145,28 @@ fn whatever_an_endpoint_sends_is_heard() {
         (heard_ms() > head_ms).then_some(())
     });
 }
+
+#[test]
+fn a_kept_connection_that_ends_is_nobodys_fault_where_others_are() {
+    let peers = [Listening::start(), Listening::start()];
+    let all = endpoints(&[peers[0].address(), peers[1].address()]);
+    let mut rig = Setup::of(&all).start();
+    let mut client = rig.http();
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let mut wires = Vec::new();
+    for _ in 0..2 {
+        client.wire.send(GET);
+        let mut wire = eventually("a request", || peers.iter().find_map(Listening::try_accept));
+        wire.read_head();
+        wire.send(answer);
+        assert_eq!(client.read_answer().status, 200);
+        wires.push(wire);
+    }
+    client.wire.send(GET);
+    wires[0].read_head();
+    drop(wires.remove(0));
+    wires[0].read_head();
+    wires[0].send(answer);
+    assert_eq!(client.read_answer().status, 200);
+    rig.expect_no_signal();
+}

@@ -1,11 +1,12 @@
 //! Requests that wait at an endpoint which says nothing.
 
+use std::io::Write;
 use std::sync::Arc;
 
 use berth_pick::Signal;
 use berth_testkit::{Listening, Wire, holds_for};
 
-use super::{GET, POST, Rig, Setup, endpoints, full};
+use super::{GET, POST, Rig, Setup, endpoints, full, refusing};
 use crate::telemetry::Retried;
 
 const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx";
@@ -26,8 +27,9 @@ fn expect_answer(mut client: Wire, mut wire: Wire) {
     assert_eq!(client.read_until(b"x"), ANSWER.as_bytes());
 }
 
+/// It may have been well when that was looked into, and hang now.
 #[test]
-fn is_told_of_once_and_waited_for_all_the_same() {
+fn is_told_of_again_counted_once_and_waited_for_all_the_same() {
     let peer = [Listening::start()];
     let all = endpoints(&[peer[0].address()]);
     let mut rig = Setup::of(&all).start();
@@ -35,9 +37,79 @@ fn is_told_of_once_and_waited_for_all_the_same() {
     rig.expect_signal(&all[0], Signal::Silent);
     let told_ms = rig.published.now_ms();
     assert!(told_ms >= 1_000, "after {told_ms} ms");
-    rig.until("a while more", || (rig.published.now_ms() > told_ms + 2_000).then_some(()));
-    rig.expect_no_signal();
+    rig.expect_signal(&all[0], Signal::Silent);
+    let again_ms = rig.published.now_ms();
+    assert!(again_ms >= told_ms + 1_000, "after {told_ms} ms and {again_ms} ms");
+    assert_eq!(all[0].signals().failures(), 1);
     expect_answer(client, wire);
+}
+
+/// The client is right to wait as well.
+#[test]
+fn is_told_of_where_an_interim_answer_is_due() {
+    let peer = [Listening::start()];
+    let all = endpoints(&[peer[0].address()]);
+    let mut rig = Setup::of(&all).start();
+    let put = "PUT / HTTP/1.1\r\nHost: test\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n";
+    let (mut client, _, wire) = ask(&rig, put, &peer);
+    rig.expect_signal(&all[0], Signal::Silent);
+    client.send("x");
+    expect_answer(client, wire);
+}
+
+/// Nobody else is there when it is given up. Then somebody comes.
+#[test]
+fn who_comes_later_is_gone_to() {
+    let peers = [Listening::start(), Listening::start()];
+    let all = endpoints(&[peers[0].address(), peers[1].address()]);
+    let rig = Setup::of(&all[..1]).start();
+    let (client, _, wire) = ask(&rig, GET, &peers[..1]);
+    rig.give_up(&all[0]);
+    let given_up_ms = rig.published.now_ms();
+    rig.until("a look", || (rig.published.now_ms() > given_up_ms + 500).then_some(()));
+    rig.publish(&all);
+    let mut other = rig.until("who came", || peers[1].try_accept());
+    other.read_head();
+    expect_answer(client, other);
+    assert_eq!(rig.retried(Retried::Silence), 1);
+    drop(wire);
+}
+
+/// The same where it had been refused before by the one who comes back.
+#[test]
+fn who_comes_back_is_gone_to() {
+    let ((socket, refusing), peers) = (refusing(), [Listening::start()]);
+    let all = endpoints(&[refusing, peers[0].address()]);
+    let rig = Setup::of(&all).start();
+    // In turn, so that one of them was refused at least.
+    let mut waiting: Vec<_> = (0..2).map(|_| ask(&rig, GET, &peers)).collect();
+    assert!(all[0].signals().failures() > 0);
+    rig.give_up(&all[1]);
+    socket.listen(10).unwrap();
+    let back = std::net::TcpListener::from(socket);
+    back.set_nonblocking(true).unwrap();
+    rig.publish(&all);
+    for _ in 0..2 {
+        let (mut stream, _) = rig.until("who came back", || back.accept().ok());
+        stream.write_all(ANSWER.as_bytes()).unwrap();
+    }
+    for (client, ..) in &mut waiting {
+        assert_eq!(client.read_until(b"x"), ANSWER.as_bytes());
+    }
+}
+
+/// It had begun before the other one came.
+#[test]
+fn a_reset_goes_to_who_came_meanwhile() {
+    let peers = [Listening::start(), Listening::start()];
+    let all = endpoints(&[peers[0].address(), peers[1].address()]);
+    let rig = Setup::of(&all[..1]).start();
+    let (client, _, wire) = ask(&rig, GET, &peers[..1]);
+    rig.publish(&all);
+    drop(wire);
+    let mut other = rig.until("the other", || peers[1].try_accept());
+    other.read_head();
+    expect_answer(client, other);
 }
 
 /// One that is slow with a request, and answers others.

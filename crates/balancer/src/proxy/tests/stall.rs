@@ -75,3 +75,14 @@ fn who_lives_serves_on() {
         assert!(worker.take_idle(2, Instant::now() + Duration::from_secs(2)).is_some());
     });
 }
+
+/// Whoever stood still with the balancer has not been silent.
+#[test]
+fn a_stall_is_no_time_on_the_balancers_clock() {
+    let (published, _) = Setup::of(&[]).published();
+    let (begun, before_ms) = (Instant::now(), published.now_ms());
+    let after_ms = published.ms_at(begun + Duration::from_secs(20));
+    assert!(after_ms - before_ms <= 500, "{before_ms} {after_ms}");
+    let on_ms = published.ms_at(begun + Duration::from_millis(20_250));
+    assert_eq!(on_ms - after_ms, 250);
+}
