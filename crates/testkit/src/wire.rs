@@ -177,8 +177,18 @@ impl Listening {
         self.listener.local_addr().unwrap()
     }
 
-    /// Takes the next connection.
+    /// Takes the next connection, but for those that end without a word: somebody only looked whether anybody listens.
     pub fn accept(&self) -> Wire {
+        loop {
+            let wire = self.accept_any();
+            if !matches!(wire.stream.peek(&mut [0]), Ok(0)) {
+                return wire;
+            }
+        }
+    }
+
+    /// Takes the next connection, whatever it is.
+    pub fn accept_any(&self) -> Wire {
         self.listener.set_nonblocking(true).unwrap();
         let stream = crate::eventually("a connection", || match self.listener.accept() {
             Ok((stream, _)) => Some(stream),

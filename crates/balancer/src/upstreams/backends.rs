@@ -45,6 +45,8 @@ pub(super) struct Backends {
 #[derive(Debug)]
 struct Planned {
     group: Group,
+    /// How its endpoints are looked at.
+    health: Arc<Health>,
     check: Option<(CheckId, Check)>,
     entries: Entries,
     live: Arc<LiveBackend>,
@@ -170,6 +172,7 @@ impl Backends {
             };
             self.planned.push(Planned {
                 group: backend.name.as_str().into(),
+                health: Arc::new(backend.health.clone()),
                 check: self.checks.number(&backend.health),
                 entries: Entries::default(),
                 live,
@@ -410,10 +413,14 @@ impl Backends {
         let spots = self.known.get(endpoint.identity()).map_or(&[][..], |known| &known.spots);
         let asked_for = spots.iter().filter_map(|spot| {
             let Spot::Planned(place) = spot else { return None };
-            self.checks.health(self.planned.get(*place)?.check?.0)
+            self.planned.get(*place).map(|planned| &planned.health)
         });
-        // An answer says more than a connection.
-        let asked_for = asked_for.min_by_key(|health| health.probe == ProbeKind::Connect);
+        // A path says more than the root, and an answer more than a connection.
+        let asked_for = asked_for.min_by_key(|health| match health.probe {
+            ProbeKind::Get { .. } => 0,
+            ProbeKind::Head => 1,
+            ProbeKind::Connect => 2,
+        });
         asked_for.cloned().unwrap_or_default()
     }
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tracing::warn;
 
-use super::memory::Memory;
 use super::news::News;
 use super::{Adopted, Followed, Replan, SourceId, Upstreams};
 
@@ -93,7 +92,7 @@ impl Upstreams {
             return;
         };
         let is_heard = plan.registries.keys().any(|source| self.fleet.has_list(*source));
-        self.memory.get_or_insert_with(|| Memory::new(path, now)).adopt(path, now, is_heard);
+        self.memory.get_or_insert_with(|| super::Memory::new(path, now)).adopt(path, now, is_heard);
     }
 
     /// Lets go of registries that are not wanted any more, once those that are have listed something.

@@ -115,7 +115,7 @@ impl StateFile {
     pub(crate) fn load(&self, now: SystemTime, boot_id: Option<&str>) -> Option<Saved> {
         let file = self.path.display();
         let why = match self.read(now) {
-            Ok(saved) => return Some(saved.on_this_machine(boot_id).known_at(since_1970(now))),
+            Ok(saved) => return Some(saved.on_this_machine(boot_id).without_outdated(since_1970(now))),
             Err(why) => why,
         };
         match why {
@@ -259,7 +259,7 @@ impl Saved {
     }
 
     /// Without the lists of registries that have not been heard for too long. Each has its own time now.
-    fn known_at(mut self, now: Duration) -> Self {
+    fn without_outdated(mut self, now: Duration) -> Self {
         for registry in &mut self.registries {
             registry.heard_at.get_or_insert(self.saved_at);
         }

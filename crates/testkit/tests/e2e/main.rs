@@ -9,6 +9,7 @@ mod curl;
 mod evidence;
 mod limits;
 mod links;
+mod memory;
 mod queue;
 mod queue_failures;
 mod rates;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -82,9 +82,14 @@ pub(crate) struct Balancer {
 
 impl Balancer {
     pub(crate) fn start(more: &[&str]) -> Self {
+        Self::start_with(more, &[])
+    }
+
+    /// The same with variables in its environment.
+    pub(crate) fn start_with(more: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut arguments = vec!["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--threads", "2"];
         arguments.extend(more);
-        let process = Process::start("balancer", &arguments);
+        let process = Process::start_with("balancer", &arguments, variables);
         let admin = process.address_in("admin port listening");
         let address = process.address();
         Self { process, address, admin }
@@ -127,6 +132,12 @@ impl File {
 
     pub(crate) fn balancer(&self) -> Balancer {
         Balancer::start(&["-c", self.path.to_str().unwrap()])
+    }
+
+    /// A balancer that keeps its state in this folder.
+    pub(crate) fn balancer_at_home(&self, home: &Path) -> Balancer {
+        let variables = [("BERTH_STATE", ""), ("XDG_STATE_HOME", home.to_str().unwrap())];
+        Balancer::start_with(&["-c", self.path.to_str().unwrap()], &variables)
     }
 }
 
