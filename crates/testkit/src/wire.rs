@@ -36,6 +36,11 @@ impl Wire {
         Self { stream, ahead: Vec::new(), was_reset: false }
     }
 
+    /// Whether it ended before a byte came. That is waited for.
+    fn is_wordless(&self) -> bool {
+        matches!(self.stream.peek(&mut [0]), Ok(0))
+    }
+
     /// The address of this end.
     pub fn local_address(&self) -> SocketAddr {
         self.stream.local_addr().unwrap()
@@ -181,7 +186,7 @@ impl Listening {
     pub fn accept(&self) -> Wire {
         loop {
             let wire = self.accept_any();
-            if !matches!(wire.stream.peek(&mut [0]), Ok(0)) {
+            if !wire.is_wordless() {
                 return wire;
             }
         }
@@ -199,12 +204,17 @@ impl Listening {
         Wire::over(stream)
     }
 
-    /// Takes the next connection if one is waiting by now.
+    /// Takes the next connection if one is waiting by now, with the same exception.
     pub fn try_accept(&self) -> Option<Wire> {
         self.listener.set_nonblocking(true).unwrap();
-        let (stream, _) = self.listener.accept().ok()?;
-        stream.set_nonblocking(false).unwrap();
-        Some(Wire::over(stream))
+        loop {
+            let (stream, _) = self.listener.accept().ok()?;
+            stream.set_nonblocking(false).unwrap();
+            let wire = Wire::over(stream);
+            if !wire.is_wordless() {
+                return Some(wire);
+            }
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use berth_balancer::config::{Admin, Settings, StatePlace, Upstream, default_routing};
+use berth_balancer::config::{Admin, Health, ProbeKind, Settings, StatePlace, Upstream, default_routing};
 use berth_balancer::proxy::{ProxySettings, Timeouts};
 use berth_balancer::tls::UpstreamTls;
 use berth_balancer::{AccessFormat, AccessTarget, Bound, Limits, Reloading, Reread, StartError};
@@ -68,6 +68,18 @@ pub(crate) fn settings(upstreams: &[SocketAddr]) -> Settings {
     }
 }
 
+/// Doubts are settled by a connection without a word, which `Listening::accept` passes over: what is scripted here is the
+/// traffic.
+fn looked_at_from_afar(mut settings: Settings) -> Settings {
+    for backend in &mut settings.routing.backends {
+        let is_plain = backend.servers.iter().all(|server| server.upstream.scheme == Scheme::Http);
+        if is_plain && backend.health == Health::default() {
+            backend.health.probe = ProbeKind::Connect;
+        }
+    }
+    settings
+}
+
 /// A balancer that runs until it is dropped.
 pub(crate) struct Balancer {
     pub(crate) address: SocketAddr,
@@ -103,7 +115,7 @@ impl Balancer {
     pub(crate) fn reloading(settings: Settings, next: &Arc<Mutex<Result<Settings, String>>>) -> Self {
         let bound = berth_balancer::bind(&settings).expect("ports");
         let next = Arc::clone(next);
-        let reread: Reread = Arc::new(move || next.lock().unwrap().clone());
+        let reread: Reread = Arc::new(move || next.lock().unwrap().clone().map(looked_at_from_afar));
         let balancer =
             Self::run(bound, settings, Some(Reloading { reread, file: None, bell: Arc::default() }));
         eventually("an endpoint", || (balancer.metric("endpoints") > 0.0).then_some(()));
@@ -111,6 +123,7 @@ impl Balancer {
     }
 
     fn run(bound: Bound, settings: Settings, reloading: Option<Reloading>) -> Self {
+        let settings = looked_at_from_afar(settings);
         let (address, admin) = (bound.address, bound.admin_address().expect("an admin port"));
         let shutdown = Shutdown::default();
         let stages = shutdown.clone();

@@ -108,7 +108,8 @@ fn endpoints_that_refuse_cost_no_try() {
     wire.send(ok("x"));
     expect(&mut client, ok("x"));
     balancer.wait_for_metric("requests_retried_total{why=\"reset\"}", 2.0);
-    balancer.wait_for_metric("connects_failed_total", 2.0);
+    // One at least; the other may be known to refuse by then.
+    assert!(balancer.metric("connects_failed_total") >= 1.0);
 }
 
 #[test]
