@@ -217,8 +217,9 @@ impl Memory {
             let mut registry = known.remove(address);
             if let Some((epoch, instances)) = fleet.list_of(*source) {
                 // As long as it can be reached, it says that nothing has changed.
-                let heard_at = self.heard_at.get(source).filter(|_| !fleet.is_heard(*source));
-                let heard_at = Some(*heard_at.unwrap_or(&time));
+                let known_at = registry.as_ref().and_then(|known| known.saved.heard_at);
+                let heard_at = self.heard_at.get(source).copied().max(known_at);
+                let heard_at = heard_at.filter(|_| !fleet.is_heard(*source)).or(Some(time));
                 let listed =
                     SavedRegistry { address: address.clone(), epoch: Some(epoch), heard_at, instances };
                 registry = Some(Known::after(registry, listed, now, fleet));

@@ -249,6 +249,27 @@ async fn the_last_change_before_an_outage_is_written() {
 }
 
 #[tokio::test]
+async fn a_list_is_as_old_as_when_its_registry_was_heard() {
+    let mut scene = Scene::new(&[1, 2]).await;
+    let heard_at = |scene: &Scene| scene.saved("a.json").unwrap().registries[1].heard_at.unwrap();
+    scene.say(1, all([1], 7));
+    scene.say(2, all([2], 8));
+    // It said that long ago, and has been there since.
+    let long_ago = scene.memory.heard_at[&2] - 100_000;
+    scene.memory.heard_at.insert(2, long_ago);
+    scene.wait_s(1).await;
+    let renewed = heard_at(&scene);
+    assert!(renewed >= long_ago + 100_000);
+    // As if that had been written an hour ago, and it is away since.
+    scene.memory.known.get_mut(&address(2)).unwrap().saved.heard_at = Some(renewed - 3600);
+    scene.say(2, Said::Away);
+    scene.say(1, change(ChangeKind::Joined, 3, None));
+    scene.wait_s(1).await;
+    assert_eq!(scene.listed(), [line(1, 7, &[1, 3]), line(2, 8, &[2])]);
+    assert_eq!(heard_at(&scene), renewed - 3600);
+}
+
+#[tokio::test]
 async fn what_is_unwritten_at_the_end_is_written() {
     let mut scene = Scene::new(&[1]).await;
     scene.say(1, all([1], 7));
