@@ -29,6 +29,8 @@ class Site:
     def __init__(self, directory, binaries, base):
         self.server, self.registry, self.port, self.admin = (base + offset for offset in range(4))
         self.children = []
+        # Changes that were made, over all rounds.
+        self.made = 0
         with open(os.path.join(directory, "nginx.conf"), "w") as file:
             file.write(NGINX.format(directory=directory, port=self.server, files=30_000))
         self.directory = directory
@@ -100,14 +102,14 @@ def await_port(port):
 
 def load(site, seconds, count, changes):
     """One load, with so many changes a second."""
-    ended, made = threading.Event(), [0]
+    ended, made = threading.Event(), site.made
 
     def change():
         following = time.monotonic()
         while not ended.is_set():
-            # Another weight each time: it is a change for everybody who is listed.
-            site.put(made[0] * 7 % count, made[0] % 999 + 2)
-            made[0] += 1
+            # Another weight each time, so that it is a change.
+            site.put(site.made * 7 % count, site.made % 999 + 2)
+            site.made += 1
             following += 1 / changes
             ended.wait(max(0.0, following - time.monotonic()))
 
@@ -129,7 +131,7 @@ def load(site, seconds, count, changes):
         "us": (after[0] - before[0]) / requests * 1e6,
         "others": 100 * (after[1] - before[1]) / seconds,
         "p99": re.search(r"99%\s+(\S+)", told).group(1),
-        "changes": made[0],
+        "changes": site.made - made,
         "generations": site.metric("balancer_generation") - generation,
     }
 
