@@ -103,6 +103,7 @@ def play(scene, plan, options, binaries, rival):
     with Lab(binaries, name, options.keep) as lab:
         path = network.Path(lab) if scene.needs_network else None
         stage = Stage(lab, plan, rival, path)
+        stage.slow = scene.slow
         stage.set_up(scene.instances)
         if not scene.begins_load:
             stage.begin_load()

@@ -44,6 +44,8 @@ class Scene:
     needs_network: bool = False
     begins_load: bool = False
     moved_within_ms: float = 1000
+    # Of a hundred GETs, those that take 1 to 3 s.
+    slow: int = 10
     first_answer_within_ms: float | None = None
     service_within_ms: float | None = None
 
@@ -214,6 +216,8 @@ SCENES = [
         5,
         has_rivals=True,
         is_short=True,
+        # Somebody dies every 0.7 s: a request that takes longer may meet one death after the other.
+        slow=0,
     ),
     Scene("two", "two of 4 killed at once", two_killed, has_rivals=True),
     Scene("all", "all 4 killed, and back", all_killed, has_rivals=True, is_short=True, service_within_ms=2000),

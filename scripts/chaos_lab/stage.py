@@ -40,6 +40,8 @@ class Stage:
         self.registry = None
         self.balancer = None
         self.load = None
+        # Of a hundred GETs, those that take 1 to 3 s.
+        self.slow = 10
         self.registry_port = lab.port()
         self.port = lab.port()
         self.names = []
@@ -182,7 +184,7 @@ class Stage:
     def begin_load(self, rate=None):
         """Clients begin to ask."""
         command = [self.lab.binary("examples/steady"), "load", "--target", f"127.0.0.1:{self.port}"]
-        command += ["--rate", str(rate or self.plan.rate), "--seconds", str(MOST_SECONDS)]
+        command += ["--rate", str(rate or self.plan.rate), "--seconds", str(MOST_SECONDS), "--slow", str(self.slow)]
         self.load = self.lab.start("load", command, listens_to_us=True)
 
     def pause(self, seconds):

@@ -44,6 +44,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", default_value_t = 3)]
     post: u64,
 
+    /// Of a hundred GETs, those that ask for 1 to 3 s
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(..=20))]
+    slow: u64,
+
     /// How long a client waits for its answer, in seconds
     #[arg(long, value_name = "N", default_value_t = 30)]
     patience: u64,
@@ -88,7 +92,10 @@ async fn send_all(clients: Rc<Clients>) -> Result<(), Error> {
             () = sleep_until(due.into()) => {}
         }
         clients.tally.borrow_mut().lag(due.elapsed());
-        let ask = Ask { shape: Shape::of(number, number % 10 < post), id: format!("{prefix}-{number}") };
+        let ask = Ask {
+            shape: Shape::of(number, number % 10 < post, clients.options.slow),
+            id: format!("{prefix}-{number}"),
+        };
         // One of each ten, and not always the same of them.
         let is_fresh = (number + number / 10) % 10 < fresh;
         running.spawn_local(Rc::clone(&clients).send(ask, is_fresh));

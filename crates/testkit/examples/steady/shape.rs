@@ -27,16 +27,16 @@ pub(crate) enum Shape {
 }
 
 impl Shape {
-    /// Of the request with this number: a tenth of the GETs is slow, another has its answer in pieces; one of fifty
-    /// requests is large.
-    pub(crate) fn of(number: u64, is_post: bool) -> Self {
+    /// Of the request with this number: of a hundred GETs so many are slow, and so many more as make twenty have their
+    /// answer in pieces; one of fifty requests is large.
+    pub(crate) fn of(number: u64, is_post: bool, slow: u64) -> Self {
         // Any constant that mixes well would do: what is slow must not depend on what is fresh.
         let dice = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 33;
         match (dice % 100, is_post) {
             (0..2, true) => Self::LargePost,
             (_, true) => Self::Post,
-            (0..10, false) => Self::SlowGet(1000 + dice / 100 % 2001),
-            (10..20, false) => Self::PiecesGet,
+            (place, false) if place < slow => Self::SlowGet(1000 + dice / 100 % 2001),
+            (0..20, false) => Self::PiecesGet,
             (20..22, false) => Self::LargeGet,
             (_, false) => Self::Get,
         }
