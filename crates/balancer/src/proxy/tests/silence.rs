@@ -29,7 +29,7 @@ fn expect_answer(mut client: Wire, mut wire: Wire) {
 
 /// It may have been well when that was looked into, and hang now.
 #[test]
-fn is_told_of_again_counted_once_and_waited_for_all_the_same() {
+fn is_told_of_again_counted_for_nothing_and_waited_for_all_the_same() {
     let peer = [Listening::start()];
     let all = endpoints(&[peer[0].address()]);
     let mut rig = Setup::of(&all).start();
@@ -40,7 +40,7 @@ fn is_told_of_again_counted_once_and_waited_for_all_the_same() {
     rig.expect_signal(&all[0], Signal::Silent);
     let again_ms = rig.published.now_ms();
     assert!(again_ms >= told_ms + 1_000, "after {told_ms} ms and {again_ms} ms");
-    assert_eq!(all[0].signals().failures(), 1);
+    assert_eq!(all[0].signals().failures(), 0, "its probe decides");
     expect_answer(client, wire);
 }
 

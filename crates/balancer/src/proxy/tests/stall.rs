@@ -24,7 +24,7 @@ async fn with_a_dead_connection(peer: &Listening) -> Worker {
     let mut stream = Stream::Plain(stream);
     // Now it is known that there is nothing to read.
     poll_fn(|cx| Poll::Ready(stream.poll_read(cx, &mut [0]).is_pending())).await;
-    drop(peer.accept());
+    drop(peer.accept_any());
     eventually("the end", || stream.has_spoken().then_some(()));
     worker.pool.put(1, stream, worker.deadlines.now_ms());
     worker
