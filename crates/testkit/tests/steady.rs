@@ -17,14 +17,16 @@ use serde_json::Value;
 fn play(number: u64, id: &str, first: bool) -> (String, bool) {
     let ok = |content: &str| format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{content}", content.len());
     match number {
+        // A large body, of which all has arrived.
+        0 => (ok(&format!("{id} i0 {}\n", 100 * 1024)), true),
         1 => (String::new(), false),
         // A GET on a kept connection: answered at the second attempt.
         4 if first => (String::new(), false),
         5 => ("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n".to_owned(), true),
         6 => ("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf".to_owned(), false),
         8 => (ok("somebody else's"), true),
-        9 => (format!("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{id}"), false),
-        _ => (ok(id), true),
+        9 => (format!("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{id} i0 0\n"), false),
+        _ => (ok(&format!("{id} i0 0\n")), true),
     }
 }
 
@@ -34,6 +36,9 @@ fn serve(mut wire: Wire, seen: &Mutex<BTreeSet<u64>>) {
         let head = String::from_utf8(head).unwrap();
         if let Some(length) = head.split("Content-Length: ").nth(1) {
             wire.read_exact(length.split("\r\n").next().unwrap().parse().unwrap());
+        }
+        if head.contains("chunked") {
+            wire.read_until(b"\r\n0\r\n\r\n");
         }
         let id = head.split(' ').nth(1).unwrap().rsplit('/').next().unwrap();
         let number = id.rsplit('-').next().unwrap().parse().unwrap();
@@ -47,7 +52,19 @@ fn serve(mut wire: Wire, seen: &Mutex<BTreeSet<u64>>) {
 
 fn load(target: SocketAddr, rate: &str) -> Vec<Value> {
     let mut child = Command::new(binary("examples/steady"))
-        .args(["load", "--rate", rate, "--seconds", "1", "--kept", "1", "--target", &target.to_string()])
+        .args([
+            "load",
+            "--rate",
+            rate,
+            "--seconds",
+            "1",
+            "--slow",
+            "0",
+            "--kept",
+            "1",
+            "--target",
+            &target.to_string(),
+        ])
         // Its end would be the end of the load.
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -114,7 +131,7 @@ impl Instance {
 
     fn noted(&self) -> Vec<String> {
         let text = fs::read_to_string(self.notes.path().join("notes")).unwrap();
-        text.lines().map(|line| line.split(' ').nth(1).unwrap().to_owned()).collect()
+        text.lines().map(|line| line.split(' ').nth(2).unwrap().to_owned()).collect()
     }
 
     fn signal(&self, signal: Signal) {
@@ -135,8 +152,8 @@ impl Drop for Instance {
 fn an_instance_notes_a_post_before_it_does_anything_for_it() {
     let instance = Instance::start();
     let mut http = Http::connect(instance.address);
-    assert_eq!(http.get("/g/one").text(), "one i0\n");
-    assert_eq!(http.send("POST", "/p/two", "", b"body").text(), "two i0\n");
+    assert_eq!(http.get("/g/one").text(), "one i0 0\n");
+    assert_eq!(http.send("POST", "/p/two", "", b"body").text(), "two i0 0\n");
     // Its body never comes, and it is noted all the same.
     http.wire.send("POST /p/three HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\n");
     eventually("the third is noted", || (instance.noted() == ["two", "three"]).then_some(()));
@@ -152,7 +169,7 @@ fn an_instance_that_is_asked_to_end_finishes_what_it_has_begun() {
     eventually("nobody else gets in", || TcpStream::connect(instance.address).is_err().then_some(()));
     http.wire.send("body");
     let last = http.read_answer();
-    assert_eq!((last.text(), last.field("Connection")), ("one i0\n", Some("close")));
+    assert_eq!((last.text(), last.field("Connection")), ("one i0 0\n", Some("close")));
     http.wire.expect_end();
     let status = eventually("its end", || instance.child.try_wait().unwrap());
     assert!(status.success());
