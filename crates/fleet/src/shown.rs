@@ -31,6 +31,11 @@ impl Fleet {
         Some(Member { instance: &tracked.instance, is_draining: tracked.is_draining() })
     }
 
+    /// Whether one of them has a place and its endpoint this key.
+    pub fn has(&self, key: u64) -> bool {
+        self.keys.contains_key(&key)
+    }
+
     /// Whether no registry can be reached.
     pub fn are_registries_away(&self) -> bool {
         self.sources.are_away(&self.registries)

@@ -8,9 +8,11 @@
 mod http;
 mod patience;
 mod process;
+mod unwilling;
 mod wire;
 
 pub use http::{Answer, Http, SteadyUpstream};
 pub use patience::{PATIENCE, eventually, holds_for};
 pub use process::{Process, Signal, binary};
+pub use unwilling::{Full, Refusing};
 pub use wire::{Listening, Wire};

@@ -11,6 +11,7 @@ use berth_route::Rule;
 
 use super::Plan;
 use super::complaint::Complaint;
+use super::departed::Departed;
 use super::entries::{Entries, Entry};
 use super::published::{About, Lasting, LiveBackend};
 use super::succession::{about, follow, heirs, nobody};
@@ -28,8 +29,7 @@ pub(super) struct Backends {
     /// Everybody who is wanted somewhere.
     known: HashMap<Identity, Known>,
     roster: Roster,
-    /// Endpoints that are gone and may still have requests.
-    leaving: Vec<Identity>,
+    departed: Departed,
     /// What operators want to know of endpoints.
     checks: Checks,
     /// Backends of which something has changed since they were laid out.
@@ -116,7 +116,7 @@ impl Backends {
             advertised: BTreeMap::new(),
             known: HashMap::new(),
             roster: Roster::default(),
-            leaving: Vec::new(),
+            departed: Departed::default(),
             checks: Checks::default(),
             stale: BTreeSet::new(),
             rules_changed: false,
@@ -233,7 +233,7 @@ impl Backends {
             if known.is_some() {
                 let endpoint = self.roster.endpoint(identity, None, None);
                 fleet.place(now, identity, &endpoint, Vec::new());
-                self.leaving.push(identity.clone());
+                self.departed.note(Some(&endpoint));
             }
             return if known.is_some() { Updated::Left } else { Updated::Stays };
         }
@@ -262,6 +262,10 @@ impl Backends {
         }
         let server = sources.first().and_then(|source| self.plan().servers.get(source)?.authority());
         self.roster.endpoint(identity, server.as_deref(), joined_ms)
+    }
+
+    pub(super) fn departed(&mut self) -> &mut Departed {
+        &mut self.departed
     }
 
     /// Whether a backend has nobody to serve although somebody may be about to.
@@ -295,7 +299,7 @@ impl Backends {
         for spot in known.spots {
             self.leave(identity, &spot);
         }
-        self.leaving.push(identity.clone());
+        self.departed.note(self.roster.known(identity));
         Updated::Left
     }
 
@@ -357,8 +361,11 @@ impl Backends {
                 Spot::Advertised(rule) => changed |= self.lay_out_advertised(fleet, rule, is_replanned),
             }
         }
-        let roster = &mut self.roster;
-        self.leaving.retain(|identity| !self.known.contains_key(identity) && !roster.forget(identity));
+        let (known, roster) = (&self.known, &mut self.roster);
+        self.departed.retain(|endpoint| {
+            let identity = endpoint.identity();
+            !known.contains_key(identity) && !roster.forget(identity)
+        });
         changed
     }
 

@@ -3,6 +3,7 @@
 
 mod backends;
 mod complaint;
+mod departed;
 mod entries;
 mod evidence;
 mod memory;
@@ -199,7 +200,7 @@ impl Upstreams {
             let deadline = self.next_deadline();
             tokio::select! {
                 Some(said) = hears.said.recv() => self.take_in(said),
-                Some(key) = self.signals.recv() => self.fleet.signalled(clock.now(), key),
+                Some(key) = self.signals.recv() => self.signalled(key),
                 (order, probed) = self.prober.next() => self.probed(&order, probed),
                 Some(replan) = hears.plans.recv(), if self.replanning.is_free() => {
                     self.replanning.begin(replan, clock.now());
@@ -218,7 +219,7 @@ impl Upstreams {
                 self.take_in(said);
             }
             while let Ok(key) = self.signals.try_recv() {
-                self.fleet.signalled(self.clock.now(), key);
+                self.signalled(key);
             }
             while let Some((order, probed)) = self.prober.try_next() {
                 self.probed(&order, probed);
@@ -249,11 +250,22 @@ impl Upstreams {
         }
     }
 
+    /// Traffic has met something at the endpoint with this key.
+    fn signalled(&mut self, key: u64) {
+        match self.fleet.has(key) {
+            true => self.fleet.signalled(self.clock.now(), key),
+            false => self.doubt_departed(key),
+        }
+    }
+
     fn probed(&mut self, order: &Order, probed: Option<Probed>) {
         let now = self.clock.now();
         let Some(probed) = probed else { return self.fleet.not_asked(now, order) };
         self.published.evidence.probed(probed);
-        self.fleet.probed(now, order, probed);
+        match self.fleet.has(order.endpoint.key()) {
+            true => self.fleet.probed(now, order, probed),
+            false => self.probed_departed(order, probed),
+        }
     }
 
     /// When something is due by itself.

@@ -1,13 +1,15 @@
+mod departed;
 mod totals;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use berth_client::Update;
 use berth_daemon::RunningClock;
 use berth_model::{Change, ChangeKind, Instance, Reason, Revision, Run, Scheme, Snapshot as Listed, Ttl};
 use berth_pick::{Endpoint, InFlight};
+use berth_testkit::PATIENCE;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -108,7 +110,9 @@ impl Task {
         let (said, waiting) = mpsc::channel(8);
         let (heard, is_heard) = watch::channel(false);
         let (plans, replans) = mpsc::channel(1);
-        let (task, published) = Upstreams::new(plan, RunningClock::start(), 0);
+        let clock = RunningClock::start();
+        let (task, published) = Upstreams::new(plan, clock.clone(), 0);
+        tokio::spawn(async move { clock.drive(|_, _| {}).await });
         let (_asks, asked) = mpsc::channel(1);
         let hears = Hears { said: waiting, plans: replans, asked, ending: CancellationToken::new() };
         tokio::spawn(task.run(hears, heard));
@@ -212,7 +216,9 @@ fn of(service: &str, port: u16, version: &str, routes: &[&str]) -> Instance {
 }
 
 async fn eventually(mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
     while !holds() {
+        assert!(begun.elapsed() < PATIENCE, "in vain");
         tokio::task::yield_now().await;
     }
 }

@@ -1,8 +1,8 @@
 //! The admin port.
 
-use berth_testkit::Listening;
+use berth_testkit::{Listening, Refusing};
 
-use crate::harness::{Balancer, Refusing, expect, forwarded_get, get, ok};
+use crate::harness::{Balancer, expect, forwarded_get, get, ok};
 
 #[test]
 fn health_readiness_and_the_end() {

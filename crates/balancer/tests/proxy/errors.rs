@@ -3,10 +3,10 @@
 use std::fs;
 
 use berth_balancer::{AccessFormat, AccessTarget};
-use berth_testkit::{Listening, Wire};
+use berth_testkit::{Listening, Refusing, Wire};
 use serde_json::Value;
 
-use crate::harness::{Balancer, Refusing, SOON, expect, expect_nobody, forwarded, ok, settings};
+use crate::harness::{Balancer, SOON, expect, expect_nobody, forwarded, ok, settings};
 
 /// An answer as text: head and body.
 fn text(status: &str, more: &str, sentence: &str) -> (String, String) {

@@ -13,7 +13,6 @@ use berth_balancer::{AccessFormat, AccessTarget, Bound, Limits, Reloading, Rerea
 use berth_daemon::Shutdown;
 use berth_model::Scheme;
 use berth_testkit::{Http, Listening, PATIENCE, Wire, eventually};
-use socket2::{Domain, Socket, Type};
 
 /// Longer than any test waits: what ends after it, no test sees.
 const NEVER: Duration = Duration::from_secs(600);
@@ -279,45 +278,4 @@ pub(crate) fn accept_any(peers: &[&Listening]) -> (usize, Wire) {
 /// Asserts that nobody has connected to it by now.
 pub(crate) fn expect_nobody(peer: &Listening) {
     assert!(peer.try_accept().is_none(), "somebody connected to {}", peer.address());
-}
-
-/// An address that refuses connections, kept from everybody else.
-pub(crate) struct Refusing {
-    _socket: Socket,
-    pub(crate) address: SocketAddr,
-}
-
-impl Refusing {
-    pub(crate) fn start() -> Self {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        socket.bind(&LOCAL.into()).unwrap();
-        let address = socket.local_addr().unwrap().as_socket().unwrap();
-        Self { _socket: socket, address }
-    }
-}
-
-/// An address that neither accepts nor refuses: its queue is full and stays so.
-pub(crate) struct Full {
-    _listener: Socket,
-    _waiting: Vec<Socket>,
-    pub(crate) address: SocketAddr,
-}
-
-impl Full {
-    pub(crate) fn start() -> Self {
-        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        listener.bind(&LOCAL.into()).unwrap();
-        listener.listen(0).unwrap();
-        let address = listener.local_addr().unwrap().as_socket().unwrap();
-        let mut waiting = Vec::new();
-        // One more than the queue takes.
-        while waiting.len() < 100 {
-            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-            if socket.connect_timeout(&address.into(), Duration::from_millis(200)).is_err() {
-                return Self { _listener: listener, _waiting: waiting, address };
-            }
-            waiting.push(socket);
-        }
-        panic!("a queue without end");
-    }
 }

@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use berth_balancer::config::{Action, Fixed, Policy, Route, Target};
-use berth_testkit::{SteadyUpstream, eventually};
+use berth_testkit::{Refusing, SteadyUpstream, eventually};
 use serde_json::Value;
 
-use crate::harness::{Balancer, Refusing};
+use crate::harness::Balancer;
 use crate::routes::{backend, route, server, with};
 
 fn rates(balancer: &Balancer) -> Value {

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use berth_balancer::config::{Retry, RetryOn, StrategyName};
-use berth_testkit::{Answer, Http, Listening, Wire};
+use berth_testkit::{Answer, Http, Listening, Refusing, Wire};
 
 use crate::harness::{
-    Balancer, Refusing, SOON, accept_any, expect, expect_nobody, forwarded, forwarded_get, get, ok, settings,
+    Balancer, SOON, accept_any, expect, expect_nobody, forwarded, forwarded_get, get, ok, settings,
 };
 
 const POST: &str = "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n";

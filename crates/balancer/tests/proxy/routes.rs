@@ -8,9 +8,9 @@ use berth_balancer::config::{
 };
 use berth_model::Scheme;
 use berth_route::Rule;
-use berth_testkit::{Listening, SteadyUpstream};
+use berth_testkit::{Listening, Refusing, SteadyUpstream};
 
-use crate::harness::{Balancer, Refusing, expect, forwarded, get, ok, settings};
+use crate::harness::{Balancer, expect, forwarded, get, ok, settings};
 
 fn rule(host: Option<&str>, path: &str) -> Rule {
     let host = host.map(|host| host.parse().unwrap());

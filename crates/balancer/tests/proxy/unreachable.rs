@@ -2,9 +2,9 @@
 
 use berth_balancer::config::default_routing;
 use berth_model::Query;
-use berth_testkit::{Http, Listening, SteadyUpstream};
+use berth_testkit::{Full, Http, Listening, Refusing, SteadyUpstream};
 
-use crate::harness::{Balancer, Full, Refusing, SOON, expect, forwarded, get, ok, settings};
+use crate::harness::{Balancer, SOON, expect, forwarded, get, ok, settings};
 
 #[test]
 fn a_refused_connection_costs_the_client_nothing() {

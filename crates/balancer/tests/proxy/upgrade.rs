@@ -1,9 +1,9 @@
 //! Upgrades: what goes upstream before the 101, and what else an upstream may answer.
 
-use berth_testkit::{Listening, Wire};
+use berth_testkit::{Listening, Refusing, Wire};
 
 use crate::harness::{
-    Balancer, Refusing, accept_any, expect, expect_nobody, forwarded, forwarded_by, forwarded_get, get, ok,
+    Balancer, accept_any, expect, expect_nobody, forwarded, forwarded_by, forwarded_get, get, ok,
 };
 
 pub(crate) const ASK: &str = "GET /chat HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\

@@ -68,29 +68,6 @@ fn endpoints(addresses: &[SocketAddr]) -> Vec<Arc<Endpoint>> {
     addresses.iter().map(|address| roster.endpoint(&identity(address), None, None)).collect()
 }
 
-/// An address that refuses connections, kept from everybody else.
-fn refusing() -> (socket2::Socket, SocketAddr) {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-    let address = socket.local_addr().unwrap().as_socket().unwrap();
-    (socket, address)
-}
-
-/// An address that neither accepts nor refuses: its queue is full and stays so as long as the rest is kept.
-fn full() -> (Vec<socket2::Socket>, SocketAddr) {
-    let (listener, address) = refusing();
-    listener.listen(0).unwrap();
-    let mut kept = vec![listener];
-    while kept.len() < 100 {
-        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-        if socket.connect_timeout(&address.into(), Duration::from_millis(200)).is_err() {
-            return (kept, address);
-        }
-        kept.push(socket);
-    }
-    panic!("a queue without end");
-}
-
 impl Setup {
     fn of(set: &[Arc<Endpoint>]) -> Self {
         let answer = Duration::from_secs(600);

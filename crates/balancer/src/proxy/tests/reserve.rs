@@ -1,14 +1,14 @@
 //! Those who may serve if nobody else can.
 
-use berth_testkit::{Listening, SteadyUpstream, holds_for};
+use berth_testkit::{Listening, Refusing, SteadyUpstream, holds_for};
 
-use super::{GET, Setup, endpoints, refusing};
+use super::{GET, Setup, endpoints};
 use crate::routing::Capacity;
 
 #[test]
 fn is_asked_when_the_set_cannot_serve() {
-    let ((_kept, refusing), steady) = (refusing(), SteadyUpstream::saying("x"));
-    let all = endpoints(&[refusing, steady.address()]);
+    let (refusing, steady) = (Refusing::start(), SteadyUpstream::saying("x"));
+    let all = endpoints(&[refusing.address, steady.address()]);
     let limited = Capacity { most_in_flight: Some(1), ..Capacity::default() };
     for capacity in [Capacity::default(), limited] {
         for set in [&all[..1], &[]] {
@@ -33,8 +33,8 @@ fn is_left_alone_while_the_set_can() {
 
 #[test]
 fn is_asked_each_once() {
-    let kept: Vec<_> = (0..4).map(|_| refusing()).collect();
-    let addresses: Vec<_> = kept.iter().map(|(_, address)| *address).collect();
+    let kept: Vec<_> = (0..4).map(|_| Refusing::start()).collect();
+    let addresses: Vec<_> = kept.iter().map(|refusing| refusing.address).collect();
     let all = endpoints(&addresses);
     let rig = Setup { reserve: all[1..].to_vec(), ..Setup::of(&all[..1]) }.start();
     assert_eq!(rig.http().get("/").status, 503);
@@ -75,8 +75,8 @@ fn who_is_given_up_there_is_nobody_to_go_to() {
 
 #[test]
 fn a_request_asks_a_part_of_many() {
-    let kept: Vec<_> = (0..40).map(|_| refusing()).collect();
-    let addresses: Vec<_> = kept.iter().map(|(_, address)| *address).collect();
+    let kept: Vec<_> = (0..40).map(|_| Refusing::start()).collect();
+    let addresses: Vec<_> = kept.iter().map(|refusing| refusing.address).collect();
     let all = endpoints(&addresses);
     let rig = Setup { reserve: all.clone(), ..Setup::of(&[]) }.start();
     for asked in [32, 64] {

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use berth_pick::Signal;
-use berth_testkit::{Listening, SteadyUpstream, eventually};
+use berth_testkit::{Listening, Refusing, SteadyUpstream, eventually};
 
-use super::{GET, POST, Setup, endpoints, refusing};
+use super::{GET, POST, Setup, endpoints};
 
 #[test]
 fn a_refused_connection() {
-    let ((_kept, refusing), steady) = (refusing(), SteadyUpstream::saying("x"));
-    let all = endpoints(&[refusing, steady.address()]);
+    let (refusing, steady) = (Refusing::start(), SteadyUpstream::saying("x"));
+    let all = endpoints(&[refusing.address, steady.address()]);
     let mut rig = Setup::of(&all).start();
     for _ in 0..2 {
         assert_eq!(rig.http().get("/").status, 200);

@@ -4,9 +4,9 @@ use std::io::Write;
 use std::sync::Arc;
 
 use berth_pick::Signal;
-use berth_testkit::{Listening, Wire, holds_for};
+use berth_testkit::{Full, Listening, Refusing, Wire, holds_for};
 
-use super::{GET, POST, Rig, Setup, endpoints, full, refusing};
+use super::{GET, POST, Rig, Setup, endpoints};
 use crate::telemetry::Retried;
 
 const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx";
@@ -78,15 +78,14 @@ fn who_comes_later_is_gone_to() {
 /// The same where it had been refused before by the one who comes back.
 #[test]
 fn who_comes_back_is_gone_to() {
-    let ((socket, refusing), peers) = (refusing(), [Listening::start()]);
-    let all = endpoints(&[refusing, peers[0].address()]);
+    let (refusing, peers) = (Refusing::start(), [Listening::start()]);
+    let all = endpoints(&[refusing.address, peers[0].address()]);
     let rig = Setup::of(&all).start();
     // In turn, so that one of them was refused at least.
     let mut waiting: Vec<_> = (0..2).map(|_| ask(&rig, GET, &peers)).collect();
     assert!(all[0].signals().failures() > 0);
     rig.give_up(&all[1]);
-    socket.listen(10).unwrap();
-    let back = std::net::TcpListener::from(socket);
+    let back = refusing.listen();
     back.set_nonblocking(true).unwrap();
     rig.publish(&all);
     for _ in 0..2 {
@@ -194,8 +193,8 @@ fn whose_body_is_gone_waits_on() {
 /// as well.
 #[test]
 fn who_waits_for_a_connection_does_as_who_waits_for_an_answer() {
-    let ((_kept, full), peer) = (full(), [Listening::start()]);
-    let all = endpoints(&[full, peer[0].address()]);
+    let (full, peer) = (Full::start(), [Listening::start()]);
+    let all = endpoints(&[full.address, peer[0].address()]);
     let rig = Setup::of(&all).start();
     let mut clients = [rig.connect(), rig.connect()];
     // In turn, so that one of them comes to the one that is full.

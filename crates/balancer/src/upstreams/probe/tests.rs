@@ -5,7 +5,7 @@ use std::thread;
 
 use berth_model::{Identity, Run};
 use berth_pick::Roster;
-use berth_testkit::{Listening, PATIENCE, Wire};
+use berth_testkit::{Listening, PATIENCE, Refusing, Wire};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -113,12 +113,9 @@ fn it_names_the_endpoint_as_requests_do() {
 
 #[test]
 fn a_refusal_is_told_apart() {
-    // Bound, so that nobody else gets the port, but nobody listens.
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    let refusing = Refusing::start();
     for kind in [ProbeKind::Head, get("/", None), ProbeKind::Connect] {
-        assert_eq!(look(address, &kind, PATIENCE), Probed::Refused);
+        assert_eq!(look(refusing.address, &kind, PATIENCE), Probed::Refused);
     }
 }
 
