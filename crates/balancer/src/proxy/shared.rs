@@ -74,8 +74,8 @@ pub(crate) struct Worker {
     pub(crate) ticked: Notify,
     published: Arc<Published>,
     view: RefCell<View>,
-    /// Whether there may be idle connections of endpoints that are gone.
-    has_strangers: Cell<bool>,
+    /// The departures of which the idle connections have been dropped.
+    departures: Cell<u64>,
     /// What every head is read by, from the view.
     pub(crate) reading: Cell<Reading>,
     random: RefCell<Rng>,
@@ -137,8 +137,8 @@ impl Worker {
             ended: Notify::new(),
             ticked: Notify::new(),
             reading: Cell::new(Reading::of(&view)),
+            departures: Cell::new(view.departures),
             view: RefCell::new(view),
-            has_strangers: Cell::new(false),
             random: RefCell::new(Rng::new()),
             asking: Asking::new(fastrand::u64(..), published.now_ms()),
             published,
@@ -253,7 +253,6 @@ impl Worker {
         if distrusts {
             self.drop_connections(&view, |endpoint| endpoint.identity().scheme != Scheme::Https);
         }
-        self.has_strangers.set(true);
         self.cells.generation.set(view.generation);
         self.reading.set(Reading::of(&view));
         *self.view.borrow_mut() = view;
@@ -261,8 +260,9 @@ impl Worker {
 
     /// Drops idle connections of endpoints that are gone since the last time.
     pub(crate) fn drop_strangers(&self) {
-        if self.has_strangers.take() {
-            self.drop_connections(&self.view(), |_| true);
+        let view = self.view();
+        if self.departures.replace(view.departures) != view.departures {
+            self.drop_connections(&view, |_| true);
         }
     }
 
@@ -271,7 +271,8 @@ impl Worker {
         if self.pool.len() == 0 {
             return;
         }
-        let trusted = view.endpoints().filter(|endpoint| is_trusted(endpoint));
+        let all = view.backends.iter().flat_map(|backend| backend.endpoints());
+        let trusted = all.filter(|endpoint| is_trusted(endpoint));
         let known: FxHashSet<u64> = trusted.map(|endpoint| endpoint.key()).collect();
         self.pool.retain(|key| known.contains(&key));
     }

@@ -13,6 +13,7 @@ mod probe;
 mod prober;
 mod published;
 mod replan;
+mod retired;
 mod retries;
 mod shown;
 mod state_file;
@@ -49,6 +50,7 @@ use prober::Prober;
 #[cfg(test)]
 pub(crate) use published::{About, LiveChooser};
 pub(crate) use published::{Lasting, LiveBackend, Published, Snapshot};
+use retired::Retired;
 pub(crate) use shown::Shown;
 pub(crate) use sticky::StickyCookie;
 
@@ -145,6 +147,7 @@ pub(crate) struct Upstreams {
     is_pending: bool,
     /// Nothing is published before.
     rest_until: Instant,
+    retired: Retired,
     warned: bool,
     /// Whether all sources have spoken once.
     is_settled: bool,
@@ -159,7 +162,7 @@ fn nobody(plan: &Plan, backends: &Backends) -> Snapshot {
     let routes = Routes::new(&plan.routing, &[], &plan.general, &Routes::default());
     let (general, timeouts) =
         (Arc::clone(&plan.general), StepTimeouts::of(&plan.general, &Policy::default()));
-    Snapshot { generation: 0, routes: Arc::new(routes), backends, general, timeouts }
+    Snapshot { generation: 0, departures: 0, routes: Arc::new(routes), backends, general, timeouts }
 }
 
 impl Upstreams {
@@ -184,6 +187,7 @@ impl Upstreams {
             replanning: replan::Replanning::default(),
             is_pending: false,
             rest_until: Instant::now(),
+            retired: Retired::default(),
             warned: false,
             is_settled: false,
             is_ready: false,
@@ -273,7 +277,8 @@ impl Upstreams {
         let memory = self.memory.as_ref().and_then(Memory::next_deadline);
         let fleet = self.fleet.next_deadline_within(self.prober.slots());
         let ready = (!self.is_ready && self.clock.now() < self.ready_by).then_some(self.ready_by);
-        self.replanning.deadline().into_iter().chain(memory).chain(fleet).chain(ready).min()
+        let others = self.replanning.deadline().into_iter().chain(self.retired.deadline());
+        others.chain(memory).chain(fleet).chain(ready).min()
     }
 
     /// Does what is due, and publishes what has changed.
@@ -294,6 +299,7 @@ impl Upstreams {
             self.is_pending = false;
             self.rest_until = begun + (begun.elapsed() * REST_PARTS).clamp(REST, LONGEST_REST);
         }
+        self.retired.sweep_due(now);
         if self.fleet.take_given_up() {
             self.published.note_given_up();
         }
@@ -391,13 +397,15 @@ impl Upstreams {
         } else {
             Arc::clone(&before.routes)
         };
-        self.published.publish(Snapshot {
+        let next = Snapshot {
             generation: before.generation + 1,
+            departures: 0,
             routes,
             backends: self.backends.all(),
             general: Arc::clone(&plan.general),
             timeouts: StepTimeouts::of(&plan.general, &Policy::default()),
-        });
+        };
+        self.retired.put(self.clock.now(), self.published.publish(next));
         self.warn_of_second_service();
     }
 }

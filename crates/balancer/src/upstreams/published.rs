@@ -1,12 +1,12 @@
 //! What workers know of the upstreams: an unchanging snapshot, swapped whole.
 
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use berth_daemon::RunningTime;
 use berth_pick::{Ask, Chooser, Eligible, Endpoint, Set, Signal, Strategy};
+use rustc_hash::FxHashSet;
 use tokio::sync::mpsc;
 
 use super::evidence::Evidence;
@@ -19,6 +19,8 @@ use crate::routing::{Capacity, Choosing, ProxySettings, PublicUrl, Routes, StepT
 pub(crate) struct Snapshot {
     /// Grows with each snapshot.
     pub(crate) generation: u64,
+    /// Grows with each snapshot that lacks somebody who was in the one before.
+    pub(crate) departures: u64,
     pub(crate) routes: Arc<Routes>,
     /// The operator's backends, then those of advertised routes.
     pub(crate) backends: Vec<Arc<LiveBackend>>,
@@ -167,6 +169,11 @@ impl LiveBackend {
         }
     }
 
+    /// All endpoints that may serve, those in reserve among them.
+    pub(crate) fn endpoints(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
+        self.set.endpoints().iter().chain(&self.reserve)
+    }
+
     /// Its endpoints with their weights.
     pub(crate) fn eligible(&self) -> Vec<Eligible> {
         let endpoints = self.set.endpoints().iter().enumerate();
@@ -187,8 +194,19 @@ impl LiveBackend {
 impl Snapshot {
     /// All endpoints that may serve, those in reserve among them, each once.
     pub(crate) fn endpoints(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
-        let all = self.backends.iter().flat_map(|it| it.set.endpoints().iter().chain(&it.reserve));
-        each_once(all)
+        each_once(self.backends.iter().flat_map(|backend| backend.endpoints()))
+    }
+
+    /// Whether somebody is not in a backend any more who was in one before. Only those that were laid out anew are looked
+    /// into.
+    fn lacks_some_of(&self, before: &Self) -> bool {
+        let those = |all: &Self| all.backends.iter().map(Arc::as_ptr).collect::<FxHashSet<_>>();
+        let (known, now) = (those(before), those(self));
+        let changed = self.backends.iter().filter(|backend| !known.contains(&Arc::as_ptr(backend)));
+        let there: FxHashSet<u64> =
+            changed.flat_map(|backend| backend.endpoints()).map(|endpoint| endpoint.key()).collect();
+        let mut replaced = before.backends.iter().filter(|backend| !now.contains(&Arc::as_ptr(backend)));
+        replaced.any(|backend| backend.endpoints().any(|endpoint| !there.contains(&endpoint.key())))
     }
 
     /// Those that take requests, each once.
@@ -215,13 +233,13 @@ impl Snapshot {
 }
 
 fn each_once<'s>(all: impl Iterator<Item = &'s Arc<Endpoint>>) -> impl Iterator<Item = &'s Arc<Endpoint>> {
-    let mut seen = HashSet::new();
+    let mut seen = FxHashSet::default();
     all.filter(move |endpoint| seen.insert(endpoint.key()))
 }
 
 /// Without what services advertise and the operator has as well: nobody takes that, and it has the same name.
 fn once_each<'a, T>(all: &'a [T], name: impl Fn(&'a T) -> &'a str) -> impl Iterator<Item = &'a T> {
-    let mut seen = HashSet::new();
+    let mut seen = FxHashSet::default();
     all.iter().filter(move |one| seen.insert(name(one)))
 }
 
@@ -288,11 +306,14 @@ impl Published {
         u64::try_from(clock.at(now).as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Replaces the snapshot for all workers; each takes it up with its next request or tick.
-    pub(crate) fn publish(&self, next: Snapshot) {
-        let generation = next.generation;
+    /// Replaces the snapshot for all workers; each takes it up with its next request or tick. Counts departures, and
+    /// returns the one before.
+    pub(crate) fn publish(&self, mut next: Snapshot) -> Arc<Snapshot> {
+        let (generation, before) = (next.generation, self.current());
+        next.departures = before.departures + u64::from(next.lacks_some_of(&before));
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
         self.generation.store(generation, Ordering::Release);
+        before
     }
 
     pub(crate) fn generation(&self) -> u64 {

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at the first surprise")]
 
 mod budget;
+mod departures;
 mod reserve;
 mod signals;
 mod silence;
@@ -110,6 +111,7 @@ impl Setup {
         backend.admit();
         Snapshot {
             generation: self.generation,
+            departures: 0,
             routes: Arc::new(Routes::new(&routing, &[], &general, &Routes::default())),
             backends: vec![Arc::new(backend)],
             timeouts: StepTimeouts::of(&general, &Policy::default()),
