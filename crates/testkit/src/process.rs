@@ -5,7 +5,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, OnceLock};
 
 pub use rustix::process::Signal;
-use rustix::process::{Pid, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, kill_process, prlimit};
 
 use crate::eventually;
 
@@ -97,6 +97,14 @@ impl Process {
     pub fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.child.id()).unwrap();
         kill_process(Pid::from_raw(id).expect("a process id"), signal).expect("kill");
+    }
+
+    /// From now on it may open no file, nor connection, whose number is not below this; all that are open stay so. Returns
+    /// what was allowed before.
+    pub fn limit_files(&self, most: u64) -> u64 {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        let limit = Rlimit { current: Some(most), ..getrlimit(Resource::Nofile) };
+        prlimit(pid, Resource::Nofile, limit).expect("prlimit").current.expect("a limit")
     }
 
     /// Stops it as SIGSTOP does, and waits until every one of its threads stands still.

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Followed, Hears, Plan, Published, Replan, Said, Upstreams};
+use super::{Followed, Hears, Plan, Published, REST, Replan, Said, Upstreams};
 use crate::config::default_routing;
 use crate::proxy::{ProxySettings, Timeouts};
 use crate::routing::{
@@ -204,6 +204,24 @@ async fn a_departure_is_told_from_other_changes() {
     assert_eq!(departures(&task), 2);
     task.say(change(ChangeKind::Left, of("api", 4, "1.0.0", &["/api"]), Some(Reason::Deregistered))).await;
     assert_eq!(departures(&task), 3);
+}
+
+/// However often something changes. That there are as many lists as there may be is not asked: who knows how busy this
+/// machine is.
+#[tokio::test]
+async fn no_two_lists_come_within_the_rest() {
+    let mut task = Task::start();
+    task.say(all(&[instance(1)])).await;
+    let (before, begun) = (task.published.generation(), Instant::now());
+    for weight in 2..500 {
+        let changed = change(ChangeKind::Changed, Instance { weight, ..instance(1) }, None);
+        task.said.send((1, changed)).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    eventually(|| task.published.current().backends[0].set.weight(0) == 499).await;
+    let (lists, rests) =
+        (task.published.generation() - before, begun.elapsed().as_millis() / REST.as_millis());
+    assert!(u128::from(lists) <= rests + 2, "{lists} lists in {rests} rests");
 }
 
 /// A route for everything below a path, with a backend of these instances.

@@ -8,7 +8,7 @@ use berth_balancer::config::{
 };
 use berth_model::Scheme;
 use berth_route::Rule;
-use berth_testkit::{Listening, Refusing, SteadyUpstream};
+use berth_testkit::{Http, Listening, Refusing, SteadyUpstream};
 
 use crate::harness::{Balancer, expect, forwarded, get, ok, settings};
 
@@ -279,6 +279,29 @@ fn a_split_is_exact_and_goes_round_who_is_gone() {
             assert_eq!(client.get(path).text(), "canary", "{path}");
         }
     }
+}
+
+#[test]
+fn what_one_share_has_reset_another_answers() {
+    let (broken, well) = (Listening::start(), SteadyUpstream::saying("well"));
+    let mut split = route("/*", 0);
+    split.action = Action::Forward(Target::Split { shares: vec![(0, 1), (1, 1)], by: None });
+    let backends = vec![
+        backend("broken", vec![server(broken.address(), None)]),
+        backend("well", vec![server(well.address(), None)]),
+    ];
+    let balancer = Balancer::start(with(vec![split], backends));
+    let mut clients = [(); 2].map(|()| balancer.connect());
+    clients.iter_mut().for_each(|client| client.send(get("/")));
+    // One of them comes here.
+    let mut wire = broken.accept();
+    wire.read_head();
+    wire.reset();
+    for client in clients {
+        assert_eq!(Http { wire: client }.read_answer().text(), "well");
+    }
+    assert_eq!(well.requests(), 2);
+    balancer.wait_for_metric("requests_retried_total{why=\"reset\"}", 1.0);
 }
 
 #[test]

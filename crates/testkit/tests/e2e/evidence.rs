@@ -1,8 +1,9 @@
 //! What the balancer believes of instances: it looks for itself, says why, and nobody waits for who is stopped.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use berth_testkit::{Http, Listening, Process, Signal, eventually};
+use berth_testkit::{Http, Listening, Process, Signal, SteadyUpstream, eventually};
 use serde_json::Value;
 
 use crate::site::{
@@ -117,6 +118,32 @@ fn one_that_refuses_is_out_and_comes_back() {
     let _back = Process::start("server", &["--port", &port.to_string()]);
     wait_for_state(&balancer, address, "confirmed", "listed");
     balancer.wait_for_endpoints(2);
+}
+
+/// No endpoint is worse for what the balancer is out of.
+#[test]
+fn nobody_is_blamed_for_what_we_are_out_of() {
+    let upstreams = ["one", "two"].map(SteadyUpstream::saying);
+    let urls = upstreams.each_ref().map(|upstream| upstream.address().to_string()).join(",");
+    let balancer = Balancer::start(&["--upstream", &urls]);
+    let mut client = Http::connect(balancer.address);
+    let first = client.get("/").text().to_owned();
+    // The other one would have the next turn, for which a connection has to be opened.
+    let before = balancer.process.limit_files(0);
+    for _ in 0..4 {
+        assert_eq!(client.get("/").text(), first);
+    }
+    balancer.process.limit_files(before);
+    for upstream in &upstreams {
+        let told = told(&balancer, upstream.address()).unwrap();
+        assert_eq!((&told["state"], &told["failures"]), (&"confirmed".into(), &0.into()), "{told}");
+        assert_eq!((&told["doubted"], &told["last_probe"]), (&false.into(), &Value::Null), "{told}");
+    }
+    let counts: BTreeMap<String, usize> = (0..6).fold(BTreeMap::new(), |mut counts, _| {
+        *counts.entry(client.get("/").text().to_owned()).or_default() += 1;
+        counts
+    });
+    assert_eq!(counts.values().collect::<Vec<_>>(), [&3, &3], "{counts:?}");
 }
 
 #[test]

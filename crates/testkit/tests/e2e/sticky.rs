@@ -1,6 +1,6 @@
 //! Clients that are kept at their endpoint, seen from outside.
 
-use berth_testkit::{Answer, Http, Listening, SteadyUpstream, eventually};
+use berth_testkit::{Answer, Http, Listening, SteadyUpstream, Wire, eventually};
 
 use crate::site::{Balancer, File};
 
@@ -53,6 +53,49 @@ fn a_client_keeps_its_endpoint_for_as_long_as_it_is_there() {
     assert_ne!(moved.text(), kept);
     let cookie = cookie_of(&moved);
     assert!((0..5).all(|_| ask(&balancer, &cookie).text() == moved.text()));
+}
+
+#[test]
+fn a_client_whose_endpoint_breaks_off_has_its_answer_from_another() {
+    let upstreams = [Listening::start(), Listening::start()];
+    let urls = upstreams.each_ref().map(|it| format!("'http://{}'", it.address())).join(", ");
+    let balancer =
+        File::with(&format!("routes: [{{path: /*, sticky: cookie, servers: [{urls}]}}]\n")).balancer();
+    let asked = |client: &mut Http, cookie: &str| {
+        client.wire.send(format!("GET / HTTP/1.1\r\nHost: test\r\nCookie: {cookie}\r\n\r\n"));
+        eventually("a request", || {
+            let mut both = upstreams.iter().enumerate();
+            let (at, mut wire) = both.find_map(|(at, it)| it.try_accept().map(|wire| (at, wire)))?;
+            // A doubt is looked into beside it.
+            let is_probe = wire.read_head().starts_with("HEAD ");
+            wire.send(if is_probe { "HTTP/1.1 200 OK\r\n\r\n" } else { "" });
+            (!is_probe).then_some((at, wire))
+        })
+    };
+    let answer = |client: &mut Http, wire: &mut Wire| {
+        wire.send("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx");
+        client.read_answer()
+    };
+    let mut client = Http::connect(balancer.address);
+    let (kept, mut wire) = asked(&mut client, "none=1");
+    let cookie = cookie_of(&answer(&mut client, &mut wire));
+    // It breaks off: the other one answers, and the client stays there while it has that one's cookie.
+    let mut client = Http::connect(balancer.address);
+    let (at, wire) = asked(&mut client, &cookie);
+    assert_eq!(at, kept);
+    drop(wire);
+    let mut wire = upstreams[1 - kept].accept();
+    wire.read_head();
+    let moved = cookie_of(&answer(&mut client, &mut wire));
+    assert_ne!(moved, cookie);
+    let (at, mut wire) = asked(&mut client, &moved);
+    assert_eq!(at, 1 - kept);
+    assert_eq!(answer(&mut client, &mut wire).field("Set-Cookie"), None);
+    // Whoever still has the first one's goes there: it has failed once, and answers.
+    let mut other = Http::connect(balancer.address);
+    let (at, mut wire) = asked(&mut other, &cookie);
+    assert_eq!(at, kept);
+    assert_eq!(answer(&mut other, &mut wire).status, 200);
 }
 
 fn ask_directly(upstream: &SteadyUpstream) -> String {
