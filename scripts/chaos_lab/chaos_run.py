@@ -51,6 +51,7 @@ def parse():
     )
     parser.add_argument("--no-peers", action="store_true", help="without HAProxy and nginx")
     parser.add_argument("--rate", type=int, metavar="N", help="requests a second, instead of 2,000 or 300")
+    parser.add_argument("--away", type=float, metavar="S", help="seconds without a registry, instead of 60 or 6")
     parser.add_argument("--bin", metavar="DIR", help="the binaries are there, instead of being built for release")
     parser.add_argument("--out", metavar="FILE", help=f"write the tables into this file; of a full run: {DOCUMENT}")
     parser.add_argument("--keep", metavar="DIR", help="keep logs and records there")
@@ -163,6 +164,7 @@ def about(options, plan):
     versions = [f"{rival.title} {version(plan.rivals[rival.name])}" for rival in present]
     date = datetime.date.today().isoformat()
     words = ["scripts/chaos", "--short" * options.short, f"--rate {options.rate}" if options.rate else ""]
+    words += [f"--away {options.away:g}"] if options.away else []
     repeat = " ".join(filter(None, [*words, *(f"--only {name}" for name in options.only or [])]))
     beside = f", beside {' and '.join(versions)}" if versions else ""
     return (
@@ -183,7 +185,7 @@ def write(options, text, is_complete):
     """Puts the tables into the document."""
     path = options.out
     if not path:
-        if options.short or options.only or options.no_peers or options.rate:
+        if options.short or options.only or options.no_peers or options.rate or options.away:
             return
         if not is_complete:
             say(f"{DOCUMENT} stays as it is: a scenario is missing")
@@ -215,7 +217,7 @@ def main(script):
             say(f"{name} is missing: it takes no part")
             del found[name]
         plan = dataclasses.replace(scenes.SHORT if options.short else scenes.FULL, rivals=found)
-        plan = dataclasses.replace(plan, rate=options.rate or plan.rate)
+        plan = dataclasses.replace(plan, rate=options.rate or plan.rate, away_s=options.away or plan.away_s)
         results, is_good = play_all(options, plan, binaries, has_network)
         settings = [f"{rival.title}: {rival.settings}." for rival in rivals.RIVALS if rival.name in found]
         text = table.section(results, about(options, plan), settings)

@@ -11,7 +11,7 @@ from lab import Failed, eventually, get, now_ms
 from network import REGISTRY
 from record import Death, Outage, Record, Stop
 
-# More than any scenario takes; it ends the load if nobody else does.
+# More than any scenario takes, beside the time without a registry; it ends the load if nobody else does.
 MOST_SECONDS = 600
 # How soon a supervisor starts anew what has died.
 SUPERVISED_AFTER = 0.3
@@ -184,7 +184,8 @@ class Stage:
     def begin_load(self, rate=None):
         """Clients begin to ask."""
         command = [self.lab.binary("examples/steady"), "load", "--target", f"127.0.0.1:{self.port}"]
-        command += ["--rate", str(rate or self.plan.rate), "--seconds", str(MOST_SECONDS), "--slow", str(self.slow)]
+        seconds = MOST_SECONDS + int(self.plan.away_s)
+        command += ["--rate", str(rate or self.plan.rate), "--seconds", str(seconds), "--slow", str(self.slow)]
         self.load = self.lab.start("load", command, listens_to_us=True)
 
     def pause(self, seconds):
