@@ -39,6 +39,13 @@ def say(line):
     print(line, file=sys.stderr, flush=True)
 
 
+def seconds(text):
+    """A time on the command line."""
+    if not 0 < float(text) < 86_400:
+        raise ValueError
+    return float(text)
+
+
 def parse():
     """The command line."""
     names = [scene.name for scene in scenes.SCENES]
@@ -51,7 +58,7 @@ def parse():
     )
     parser.add_argument("--no-peers", action="store_true", help="without HAProxy and nginx")
     parser.add_argument("--rate", type=int, metavar="N", help="requests a second, instead of 2,000 or 300")
-    parser.add_argument("--away", type=float, metavar="S", help="seconds without a registry, instead of 60 or 6")
+    parser.add_argument("--away", type=seconds, metavar="S", help="seconds without a registry, instead of 60 or 6")
     parser.add_argument("--bin", metavar="DIR", help="the binaries are there, instead of being built for release")
     parser.add_argument("--out", metavar="FILE", help=f"write the tables into this file; of a full run: {DOCUMENT}")
     parser.add_argument("--keep", metavar="DIR", help="keep logs and records there")

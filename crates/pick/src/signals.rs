@@ -29,8 +29,9 @@ pub struct Signals {
     raised: AtomicU8,
     failures: AtomicU64,
     heard_ms: AtomicU64,
-    /// Written by the one who decides.
+    /// Written by the one who decides, as the next.
     given_up: AtomicBool,
+    has_left: AtomicBool,
 }
 
 impl Signals {
@@ -91,5 +92,16 @@ impl Signals {
     /// Whether nobody need wait for its answers any more.
     pub fn is_given_up(&self) -> bool {
         self.given_up.load(Ordering::Acquire)
+    }
+
+    /// It is not listed any more, or is again.
+    pub fn leave(&self, has_left: bool) {
+        self.has_left.store(has_left, Ordering::Release);
+    }
+
+    /// Whether it is not listed any more: what runs there is to finish, and nothing else begins.
+    #[inline]
+    pub fn has_left(&self) -> bool {
+        self.has_left.load(Ordering::Relaxed)
     }
 }

@@ -17,7 +17,7 @@ use super::stream::Stream;
 use super::tries::Tries;
 use super::waiting;
 use crate::telemetry::{Retried, Side};
-use crate::upstreams::TurnedAway;
+use crate::upstreams::{TurnedAway, is_our_own};
 
 /// Sends the request to one endpoint after the other until one answers.
 ///
@@ -100,7 +100,7 @@ fn go_on(
     endpoint: &InFlight<Chosen>,
     failure: Failure,
 ) -> Result<bool, Failure> {
-    let is_own = matches!(&failure, Failure::Connect(cause) if connect::is_own(cause));
+    let is_own = matches!(&failure, Failure::Connect(cause) if is_our_own(cause));
     if failure.side() == Side::Upstream && !is_own {
         endpoint.trouble().failed(worker.asking.now_ms());
     }
@@ -208,8 +208,8 @@ fn may_send_again(worker: &Worker, tries: &mut Tries, request: &Request) -> bool
 /// Lets go of a connection, unless the answer that goes no further has come to its end there.
 #[cold]
 fn drop_answer(worker: &Worker, endpoint: &Endpoint, upstream: Stream, failure: Failure) -> Failure {
-    if matches!(failure, Failure::Declined { is_reusable: true, .. }) && worker.has_room_for_idle() {
-        worker.pool.put(endpoint.key(), upstream, worker.deadlines.now_ms());
+    if matches!(failure, Failure::Declined { is_reusable: true, .. }) {
+        worker.keep_idle(endpoint, upstream);
     }
     failure
 }

@@ -7,7 +7,6 @@ use std::task::Poll;
 
 use berth_model::Scheme;
 use berth_pick::{Endpoint, Signal};
-use rustix::io::Errno;
 use tokio::net::TcpStream;
 
 use super::candidates::Candidates;
@@ -16,16 +15,7 @@ use super::doubt::{Doubt, LOOK_AGAIN_MS};
 use super::failure::Failure;
 use super::shared::Worker;
 use super::stream::Stream;
-
-/// Errors that are our own: no endpoint is worse for them.
-const OWN: [Errno; 6] =
-    [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL, Errno::PERM];
-
-/// Whether an error is our own.
-#[cold]
-pub(crate) fn is_own(cause: &io::Error) -> bool {
-    cause.raw_os_error().is_some_and(|code| OWN.iter().any(|own| own.raw_os_error() == code))
-}
+use crate::upstreams::is_our_own;
 
 /// Connects, within the time for it; to an endpoint that speaks https, TLS included. It tells what it has met there.
 pub(crate) async fn to(
@@ -42,7 +32,7 @@ pub(crate) async fn to(
         let signal = if cause.kind() == io::ErrorKind::ConnectionRefused {
             Some(Signal::Refused)
         } else {
-            (!is_own(&cause)).then_some(Signal::Silent)
+            (!is_our_own(&cause)).then_some(Signal::Silent)
         };
         wait.tell(signal);
         Failure::Connect(cause)

@@ -159,8 +159,16 @@ impl Worker {
     /// Keeps the connection of an exchange that has ended well, if it can serve again.
     #[inline]
     pub(crate) fn keep(&self, held: Answered) {
-        if held.answer.reusable && self.has_room_for_idle() {
-            self.pool.put(held.endpoint.key(), held.upstream, self.deadlines.now_ms());
+        if held.answer.reusable {
+            self.keep_idle(&held.endpoint, held.upstream);
+        }
+    }
+
+    /// Keeps an idle connection, if there is room and its endpoint has not left: one that ends waits for those to end.
+    #[inline]
+    pub(crate) fn keep_idle(&self, endpoint: &Endpoint, upstream: Stream) {
+        if !endpoint.signals().has_left() && self.has_room_for_idle() {
+            self.pool.put(endpoint.key(), upstream, self.deadlines.now_ms());
         }
     }
 

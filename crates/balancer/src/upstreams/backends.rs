@@ -261,7 +261,9 @@ impl Backends {
             self.plan().general.tls.prepare();
         }
         let server = sources.first().and_then(|source| self.plan().servers.get(source)?.authority());
-        self.roster.endpoint(identity, server.as_deref(), joined_ms)
+        let endpoint = self.roster.endpoint(identity, server.as_deref(), joined_ms);
+        endpoint.signals().leave(false);
+        endpoint
     }
 
     pub(super) fn departed(&mut self) -> &mut Departed {

@@ -45,6 +45,7 @@ pub(crate) use evidence::Evidence;
 use memory::Memory;
 use news::News;
 pub(crate) use places::TurnedAway;
+pub(crate) use probe::is_our_own;
 pub(crate) use prober::MOST_PROBES;
 use prober::Prober;
 #[cfg(test)]
@@ -262,13 +263,14 @@ impl Upstreams {
         }
     }
 
+    /// A probe has ended; none if it could not be sent.
     fn probed(&mut self, order: &Order, probed: Option<Probed>) {
         let now = self.clock.now();
-        let Some(probed) = probed else { return self.fleet.not_asked(now, order) };
-        self.published.evidence.probed(probed);
-        match self.fleet.has(order.endpoint.key()) {
-            true => self.fleet.probed(now, order, probed),
-            false => self.probed_departed(order, probed),
+        probed.into_iter().for_each(|probed| self.published.evidence.probed(probed));
+        match probed {
+            _ if !self.fleet.has(order.endpoint.key()) => self.probed_departed(order, probed),
+            Some(probed) => self.fleet.probed(now, order, probed),
+            None => self.fleet.not_asked(now, order),
         }
     }
 

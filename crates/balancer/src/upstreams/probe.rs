@@ -42,27 +42,30 @@ pub(crate) async fn probe(
         (Ok(Ok(())), _) | (_, Some(_)) => {
             Some(Probed::Answered { status, is_expected: is_expected(kind, status) })
         }
-        (Ok(Err(error)), None) if is_our_own(&error) => None,
+        // The network may not be up yet, which is no reason to forget anybody.
+        (Ok(Err(error)), None) if is_our_own(&error) || is(&error, Errno::NETUNREACH) => None,
         (Ok(Err(error)), None) if error.kind() == io::ErrorKind::ConnectionRefused => Some(Probed::Refused),
         _ => Some(Probed::Unanswered),
     }
 }
 
-/// Whether we are out of something: that says nothing about the endpoint.
-fn is_our_own(error: &io::Error) -> bool {
-    let code = error.raw_os_error().map(Errno::from_raw_os_error);
-    matches!(
-        code,
-        Some(
-            Errno::MFILE
-                | Errno::NFILE
-                | Errno::NOBUFS
-                | Errno::NOMEM
-                | Errno::ADDRNOTAVAIL
-                | Errno::NETUNREACH
-                | Errno::AGAIN
-        )
-    )
+/// Whether a connection could not be opened for want of something here: that says nothing about the endpoint.
+#[cold]
+pub(crate) fn is_our_own(error: &io::Error) -> bool {
+    const OWN: [Errno; 7] = [
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::NOBUFS,
+        Errno::NOMEM,
+        Errno::ADDRNOTAVAIL,
+        Errno::AGAIN,
+        Errno::PERM,
+    ];
+    OWN.iter().any(|own| is(error, *own))
+}
+
+fn is(error: &io::Error, code: Errno) -> bool {
+    error.raw_os_error() == Some(code.raw_os_error())
 }
 
 fn is_expected(kind: &ProbeKind, status: Option<u16>) -> bool {

@@ -31,3 +31,19 @@ fn they_end_and_those_of_others_serve_on() {
     client.send(GET);
     idle[1].read_head();
 }
+
+/// A request of it is under way when it leaves.
+#[test]
+fn none_is_kept_afterwards() {
+    let peers = [Listening::start(), Listening::start()];
+    let all = endpoints(&[peers[0].address(), peers[1].address()]);
+    let rig = Setup::of(&all[..1]).start();
+    let mut client = rig.connect();
+    client.send(GET);
+    let mut wire = peers[0].accept();
+    wire.read_head();
+    all[0].signals().leave(true);
+    wire.send("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx");
+    client.read_until(b"x");
+    wire.expect_end();
+}
