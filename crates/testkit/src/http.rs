@@ -70,8 +70,8 @@ impl Http {
         let length = body.len();
         let host = if fields.contains("Host:") { "" } else { "Host: test\r\n" };
         let head = format!("{method} {path} HTTP/1.1\r\n{host}Content-Length: {length}\r\n{fields}\r\n");
-        self.wire.send(head);
-        self.wire.send(body);
+        // At once, so that a small body is there with its head.
+        self.wire.send([head.as_bytes(), body].concat());
         self.try_read_answer().unwrap_or_else(|seen| panic!("no answer to {method} {path}; seen: {seen:?}"))
     }
 

@@ -18,7 +18,8 @@ fn a_refused_connection_costs_the_client_nothing() {
         assert_eq!(posted.text(), "here");
     }
     assert_eq!(upstream.requests(), 60);
-    assert!(balancer.metric("connects_failed_total") >= 20.0);
+    // Either of them had its turn once at least; then it is out.
+    assert!(balancer.metric("connects_failed_total") >= 2.0);
     assert_eq!((balancer.metric("failures_total"), balancer.metric("requests_resent_total")), (0.0, 0.0));
 }
 
